@@ -1,0 +1,163 @@
+"""Settings: read once, checked, and whatever is wrong said in one line."""
+
+import dataclasses
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Settings
+from gateway.errors import ConfigurationError
+from gateway.serving import worker_class_of
+
+
+def test_an_empty_environment_is_enough() -> None:
+    settings = Settings.from_env({})
+    assert settings.store == "json:sessions.json"
+    assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8080, 2)
+    assert (settings.provider_name, settings.model_name) == ("local", "demo")
+    assert (settings.busy_wait_seconds, settings.queue_limit, settings.lease_seconds) == (25, 16, 30)
+
+
+def test_a_key_chooses_the_hosted_provider() -> None:
+    assert Settings.from_env({"OPENAI_API_KEY": "sk-x"}).provider_name == "openai"
+    assert Settings.from_env({"OPENAI_API_KEY": "sk-x", "GATEWAY_PROVIDER": "local"}).provider_name == "local"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    [
+        ("GATEWAY_BUSY_WAIT", "90", "busy_wait_seconds", 90),
+        ("GATEWAY_BUSY_WAIT", "1500ms", "busy_wait_seconds", 1.5),
+        ("GATEWAY_SESSION_TTL", "30m", "session_ttl_seconds", 1800),
+        ("GATEWAY_SESSION_TTL", "12h", "session_ttl_seconds", 43200),
+        ("GATEWAY_SESSION_TTL", "7d", "session_ttl_seconds", 604800),
+        ("GATEWAY_SESSION_TTL", "never", "session_ttl_seconds", math.inf),
+        ("GATEWAY_MAX_BODY", "512KiB", "max_body_bytes", 524288),
+        ("GATEWAY_ERASE_EXPIRED", "true", "erase_expired", True),
+        ("OPENAI_BASE_URL", "https://example.test/v1/", "openai_base_url", "https://example.test/v1"),
+        ("GATEWAY_TOOLS", '[{"type": "web_search"}]', "tools", [{"type": "web_search"}]),
+        ("GATEWAY_QUEUE_LIMIT", "", "queue_limit", 16),
+    ],
+)
+def test_values_are_read(name: str, text: str, field: str, value: object) -> None:
+    assert getattr(Settings.from_env({name: text}), field) == value
+
+
+def test_instructions_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "instructions.txt"
+    file.write_text("Be brief.", encoding="utf-8")
+    assert Settings.from_env({"GATEWAY_INSTRUCTIONS": f"@{file}"}).instructions == "Be brief."
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"GATEWAY_BUSY_WAIT": "soon"}, ["GATEWAY_BUSY_WAIT", "'soon'", "30m"]),
+        ({"GATEWAY_LEASE": "0"}, ["GATEWAY_LEASE", "'0'", "1s to 1h"]),
+        ({"GATEWAY_MAX_BODY": "big"}, ["GATEWAY_MAX_BODY", "'big'", "1MiB"]),
+        ({"GATEWAY_PROVIDER": "azure"}, ["GATEWAY_PROVIDER", "'azure'", "auto, openai or local"]),
+        ({"GATEWAY_STORE_PREFIX": "a-b"}, ["GATEWAY_STORE_PREFIX", "'a-b'", "underscores"]),
+        ({"GATEWAY_TOOLS": "{"}, ["GATEWAY_TOOLS", "JSON list"]),
+        ({"GATEWAY_INSTRUCTIONS": "@/nowhere"}, ["GATEWAY_INSTRUCTIONS", "@/nowhere", "can be read"]),
+        ({"GATEWAY_WORKFLOW": "nonsense"}, ["GATEWAY_WORKFLOW", "'nonsense'", "package.module:attribute"]),
+        ({"GATEWAY_WORKFLOW": "a=m:x,a=m:y"}, ["GATEWAY_WORKFLOW", "once"]),
+        ({"PORT": "http"}, ["PORT", "'http'", "0 to 65535"]),
+        ({"GATEWAY_PROVIDER": "openai"}, ["GATEWAY_PROVIDER", "OPENAI_API_KEY"]),
+        ({"HOST": "0.0.0.0"}, ["HOST", "'0.0.0.0'", "GATEWAY_ALLOW_ANONYMOUS"]),
+        ({"GATEWAY_QUEUE_LIMITS": "3"}, ["GATEWAY_QUEUE_LIMITS", "GATEWAY_QUEUE_LIMIT?"]),
+        ({"GATEWAY_ZZZZZZZZZZ": "3"}, ["GATEWAY_ZZZZZZZZZZ", "GATEWAY_STORE"]),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(environ: dict[str, str], words: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env(environ)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert [word for word in words if word not in message] == []
+
+
+def test_secrets_are_not_repeated() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env({"OPENAI_BASE_URL": "nonsense", "OPENAI_API_KEY": "sk-secret"})
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_other_addresses_are_served_when_everybody_may_come_in() -> None:
+    assert Settings.from_env({"HOST": "0.0.0.0", "GATEWAY_ALLOW_ANONYMOUS": "true"}).host == "0.0.0.0"
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    variables = [field.metadata["variable"] for field in dataclasses.fields(Settings)]
+    assert [variable for variable in variables if f"`{variable}`" not in readme] == []
+
+
+# --- Which worker serves ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environ", "worker"),
+    [
+        ({}, "gthread"),
+        ({"GATEWAY_STORE": "redis://127.0.0.1"}, "gthread"),  # the local provider's SQLite file
+        ({"GATEWAY_STORE": "redis://127.0.0.1", "OPENAI_API_KEY": "sk-x"}, "gevent"),
+        ({"GATEWAY_STORE": "postgresql://127.0.0.1/x", "GATEWAY_LOCAL_DB": "postgresql://127.0.0.1/y"}, "gevent"),
+        ({"GATEWAY_STORE": "sqlite:///x.db", "OPENAI_API_KEY": "sk-x"}, "gthread"),
+        ({"GATEWAY_STORE": "redis://127.0.0.1", "OPENAI_API_KEY": "sk-x", "GATEWAY_WORKFLOW": "m:f"}, "gthread"),
+    ],
+)
+def test_gevent_serves_where_nothing_blocks(environ: dict[str, str], worker: str) -> None:
+    assert worker_class_of(Settings.from_env(environ)) == worker
+
+
+def test_gevent_is_refused_where_it_would_freeze() -> None:
+    with pytest.raises(ConfigurationError, match="GATEWAY_WORKER"):
+        worker_class_of(Settings.from_env({"GATEWAY_WORKER": "gevent"}))
+
+
+def _served(tmp_path: Path, *arguments: str, **environ: str) -> str:
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--config",
+        "python:gateway.serving",
+        *arguments,
+        "gateway:create_app()",
+    ]
+    root = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin", **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode not in (0, None)
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "words"),
+    [
+        ((), {"GATEWAY_BUSY_WAIT": "soon"}, "GATEWAY_BUSY_WAIT='soon'"),
+        (("-k", "gevent"), {}, "GATEWAY_WORKER"),
+        (("--preload",), {}, "preloading"),
+        ((), {"GATEWAY_STORE": "mongodb://x"}, "mongodb"),
+        ((), {"GATEWAY_STORE": "json:/nowhere/at/all/sessions.json"}, "/nowhere/at/all"),
+        ((), {"GATEWAY_WORKFLOW": "no_such_module:run"}, "no_such_module"),
+    ],
+    ids=lambda value: None,
+)
+def test_what_is_wrong_stops_the_start_in_one_line(
+    arguments: tuple[str, ...], environ: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    stderr = _served(tmp_path, *arguments, PORT="0", **environ)
+    assert "Traceback" not in stderr
+    (line,) = [line for line in stderr.splitlines() if line.startswith("gateway: ")]
+    assert words in line

@@ -1,0 +1,3 @@
+-- {now, 1} while a live turn holds the session.
+local holder = redis.call('HGET', lock, 'holder')
+return {now, holder and is_live(holder) and 1 or 0}

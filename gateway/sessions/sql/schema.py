@@ -1,0 +1,199 @@
+"""The tables, and how they come to be: made on first use, and of a version that is checked ever after."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from gateway.errors import ConfigurationError
+from gateway.sessions.sql.engine import Database
+
+VERSION = 1
+"""Grows with every change of the tables below."""
+
+_PREFIX = re.compile(r"[A-Za-z0-9_]{1,40}\Z")
+
+
+class Tables:
+    """The tables of a store. Texts are compared byte by byte in all of them, trailing spaces included."""
+
+    def __init__(self, prefix: str, dialect: sa.Dialect) -> None:
+        if not _PREFIX.match(prefix):
+            raise ConfigurationError(
+                f"The store prefix {prefix!r} cannot begin a table's name: 1 to 40 letters, digits and _ are allowed."
+            )
+        self.prefix = prefix
+        self._metadata = sa.MetaData()
+        self._collation = {"postgresql": "C", "sqlite": "BINARY"}.get(dialect.name)
+        # utf8mb4_bin would not do: it takes no notice of trailing spaces.
+        nopad = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
+        self._options = {
+            f"{name}_{option}": value
+            for name in ("mysql", "mariadb")
+            for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": nopad}.items()
+        }
+        self.meta = self._table("meta", sa.Column("name", self._text(40), primary_key=True), self._value("value", 200))
+        self.turns = self._turns()
+        self.erasures = self._erasures()
+        self.given = self._given()
+        self.sessions = self._sessions()
+
+    def _turns(self) -> sa.Table:
+        """A turn's record, which is its ticket while it is open.
+
+        `place`: 0 holds the session, above waits in this order, NULL is out of the queue. The unique index on it is
+        the database's own law that there is one holder. `fence` grows with every grant of a session, which makes it
+        the order of its turns. `lease_until` runs on the clock of leases (`Database.tick`). Ids of thinned records are
+        kept, the rest goes; `prune_at` says when a row is to be looked at for that.
+        """
+        return self._table(
+            "turns",
+            sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+            self._value("turn_id", 100, nullable=False, unique=True),
+            self._value("tenant", 200, nullable=False),
+            self._value("session_id", 200, nullable=False),
+            self._value("state", 20, nullable=False),
+            sa.Column("place", sa.BigInteger),
+            sa.Column("fence", sa.BigInteger),
+            sa.Column("lease_until", sa.BigInteger, nullable=False),
+            self._value("owner", 80, nullable=False),
+            self._value("workflow", 200, nullable=False),
+            self._value("idempotency_key", 255),
+            self._value("fingerprint", 100),
+            self._value("conversation_id", 200),
+            sa.Column("generation", sa.Integer),
+            sa.Column("created", sa.Boolean, nullable=False),
+            sa.Column("recovered", sa.Boolean, nullable=False),
+            self._value("response_id", 200),
+            sa.Column("entered_at", sa.BigInteger, nullable=False),
+            sa.Column("started_at", sa.BigInteger),
+            sa.Column("finished_at", sa.BigInteger),
+            self._json("usage", nullable=True),
+            self._value("error_code", 100),
+            sa.Column("undelivered", sa.Boolean, nullable=False),
+            sa.Column("prune_at", sa.BigInteger, nullable=False),
+            self._index("turns_place", "tenant", "session_id", "place", unique=True),
+            self._index("turns_key", "tenant", "idempotency_key", unique=True),
+            self._index("turns_fence", "tenant", "session_id", "fence"),
+            self._index("turns_response", "tenant", "response_id"),
+            self._index("turns_prune", "prune_at"),
+        )
+
+    def _erasures(self) -> sa.Table:
+        return self._table(
+            "erasures",
+            self._value("tenant", 200, primary_key=True),
+            self._value("session_id", 200, primary_key=True),
+            self._value("conversation_id", 200, primary_key=True),
+            sa.Column("requested_at", sa.BigInteger, nullable=False),
+            sa.Column("whole", sa.Boolean, nullable=False),
+            self._index("erasures_requested", "requested_at"),
+        )
+
+    def _given(self) -> sa.Table:
+        """The provider's ids that a tenant was given outside of every session, and until when that is remembered."""
+        return self._table(
+            "given",
+            self._value("tenant", 200, primary_key=True),
+            self._value("given_id", 200, primary_key=True),
+            sa.Column("until", sa.BigInteger, nullable=False),
+            self._index("given_until", "until"),
+        )
+
+    def _sessions(self) -> sa.Table:
+        return self._table(
+            "sessions",
+            self._value("tenant", 200, primary_key=True),
+            self._value("session_id", 200, primary_key=True),
+            self._value("conversation_id", 200, nullable=False),
+            sa.Column("created_at", sa.BigInteger, nullable=False),
+            sa.Column("last_used", sa.BigInteger, nullable=False),
+            sa.Column("expires_at", sa.BigInteger),
+            self._value("status", 20, nullable=False),
+            self._value("user_id", 255),
+            self._json("data", nullable=False),
+            self._json("metadata", nullable=False),
+            sa.Column("generation", sa.Integer, nullable=False),
+            sa.Column("turns", sa.Integer, nullable=False),
+            # One for each way of listing, so that a page costs the same however many sessions there are.
+            self._index("sessions_used", "last_used", "session_id", "tenant"),
+            self._index("sessions_tenant", "tenant", "last_used", "session_id"),
+            self._index("sessions_user", "tenant", "user_id", "last_used", "session_id"),
+            self._index("sessions_status", "tenant", "status", "last_used", "session_id"),
+            self._index("sessions_expires", "expires_at"),
+        )
+
+    def _table(self, name: str, *content: sa.Column[Any] | sa.Index) -> sa.Table:
+        options: Any = self._options
+        return sa.Table(f"{self.prefix}_{name}", self._metadata, *content, **options)
+
+    def _text(self, length: int) -> sa.String:
+        return sa.String(length, collation=self._collation)
+
+    def _value(
+        self, name: str, length: int, *, primary_key: bool = False, nullable: bool = True, unique: bool = False
+    ) -> sa.Column[str]:
+        nullable = nullable and not primary_key
+        return sa.Column(name, self._text(length), primary_key=primary_key, nullable=nullable, unique=unique or None)
+
+    def _json(self, name: str, *, nullable: bool) -> sa.Column[str]:
+        text = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+        return sa.Column(name, text, nullable=nullable)
+
+    def _index(self, name: str, *columns: str, unique: bool = False) -> sa.Index:
+        return sa.Index(f"{self.prefix}_{name}", *columns, unique=unique)
+
+
+def prepare(database: Database, tables: Tables, *, mapping: bool = True) -> None:
+    """Makes the tables where they are missing, however many processes do so at once. `ConfigurationError` when they
+    were made by a newer gateway."""
+    wanted = [tables.meta, tables.turns, tables.erasures, tables.given, *([tables.sessions] if mapping else [])]
+    found = _version(database, tables)
+    if found is None:
+        with _alone(database, tables.prefix) as work:
+            # The version is written last: whoever reads it finds every table, also after a crash half-way.
+            for table in wanted:
+                table.create(work, checkfirst=True)
+                for index in table.indexes:
+                    index.create(work, checkfirst=True)
+            if not work.execute(sa.select(tables.meta)).fetchall():
+                work.execute(sa.insert(tables.meta).values(name="schema_version", value=str(VERSION)))
+        found = VERSION
+    if found > VERSION:
+        raise ConfigurationError(
+            f"The tables {tables.prefix}_* are of version {found}, made by a newer gateway; this one knows {VERSION}."
+        )
+
+
+def _version(database: Database, tables: Tables) -> int | None:
+    with database.engine.connect() as connection:
+        if not sa.inspect(connection).has_table(tables.meta.name):
+            return None
+        row = connection.execute(sa.select(tables.meta.c.value)).fetchone()
+        return int(row[0]) if row else None
+
+
+@contextmanager
+def _alone(database: Database, prefix: str) -> Iterator[sa.Connection]:
+    """A connection for making the tables, while nobody else makes them."""
+    if database.kind == "mysql":
+        # DDL ends a transaction there, so the lock is the session's.
+        name = f"{prefix}_schema"
+        with database.engine.connect() as work:
+            if work.execute(sa.select(sa.func.get_lock(name, 30))).scalar() != 1:
+                raise ConfigurationError(f"Another process has been making the tables {prefix}_* for 30 s.")
+            try:
+                yield work
+            finally:
+                work.execute(sa.select(sa.func.release_lock(name)))
+        return
+    with database.transaction() as work:
+        if database.kind == "postgresql":
+            work.execute(sa.select(sa.func.pg_advisory_xact_lock(zlib.crc32(prefix.encode()))))
+        yield work

@@ -1,0 +1,50 @@
+"""The parts of the contract put together."""
+
+from __future__ import annotations
+
+from gateway.testing.crashes import CrashesAcrossProcesses, CrashesContract
+from gateway.testing.edits import EditsAcrossProcesses, EditsContract
+from gateway.testing.erasure import ErasureAcrossProcesses, ErasureContract
+from gateway.testing.givens import GivensContract
+from gateway.testing.idempotency import IdempotencyAcrossProcesses, IdempotencyContract
+from gateway.testing.lifetime import LifetimeContract
+from gateway.testing.listing import ListingContract
+from gateway.testing.mapping import MappingAcrossProcesses, MappingContract
+from gateway.testing.outage import OutageContract
+from gateway.testing.putting import PuttingAcrossProcesses, PuttingContract
+from gateway.testing.queue import QueueAcrossProcesses, QueueContract
+from gateway.testing.records import RecordsContract
+from gateway.testing.renaming import RenamingAcrossProcesses, RenamingContract
+
+__all__ = ["OneProcessContract", "OutageContract", "SessionManagerContract"]
+
+
+class OneProcessContract(
+    MappingContract,
+    QueueContract,
+    RecordsContract,
+    GivensContract,
+    CrashesContract,
+    IdempotencyContract,
+    ListingContract,
+    EditsContract,
+    LifetimeContract,
+    ErasureContract,
+    RenamingContract,
+    PuttingContract,
+):
+    """What also a store keeps that no other process can see."""
+
+
+class SessionManagerContract(
+    OneProcessContract,
+    MappingAcrossProcesses,
+    QueueAcrossProcesses,
+    CrashesAcrossProcesses,
+    IdempotencyAcrossProcesses,
+    EditsAcrossProcesses,
+    ErasureAcrossProcesses,
+    RenamingAcrossProcesses,
+    PuttingAcrossProcesses,
+):
+    """The whole contract of a store."""

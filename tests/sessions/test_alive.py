@@ -1,0 +1,142 @@
+"""A process's mark of life: there as long as the process, and no longer."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigurationError
+from gateway.sessions.alive import Alive
+from tests.support import eventually
+
+
+@pytest.fixture
+def alive(tmp_path: Path) -> Iterator[Alive]:
+    mark = Alive(tmp_path / "marks")
+    yield mark
+    mark.close()
+
+
+def start(program: str, folder: Path) -> tuple[subprocess.Popen[str], str]:
+    """A process that runs `program` with its mark in `folder`, and the mark's name."""
+    code = "import sys, pathlib\nfrom gateway.sessions.alive import Alive\nmark = Alive(pathlib.Path(sys.argv[1]))\n"
+    code += "print(mark.owner, flush=True)\n" + textwrap.dedent(program)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
+def test_one_is_alive_to_oneself_and_to_others(alive: Alive, tmp_path: Path) -> None:
+    other = Alive(tmp_path / "marks")
+    assert other.owner != alive.owner
+    assert alive.is_alive(alive.owner)
+    assert alive.is_alive(other.owner)
+    assert other.is_alive(alive.owner)
+    other.close()
+    assert not alive.is_alive(other.owner)
+
+
+def test_a_killed_process_is_dead_at_once(alive: Alive, tmp_path: Path) -> None:
+    process, owner = start("sys.stdin.read()", tmp_path / "marks")
+    assert alive.is_alive(owner)
+    process.kill()
+    process.wait()
+    assert not alive.is_alive(owner)
+    assert not (tmp_path / "marks" / owner).exists()  # and leaves nothing lying about
+
+
+def test_a_paused_process_is_alive(alive: Alive, tmp_path: Path) -> None:
+    process, owner = start("sys.stdin.read()", tmp_path / "marks")
+    os.kill(process.pid, signal.SIGSTOP)
+    assert alive.is_alive(owner)
+    process.kill()
+    process.wait()
+
+
+def test_a_child_does_not_keep_its_dead_parent_alive(alive: Alive, tmp_path: Path) -> None:
+    program = """
+        import os, signal
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        print(child, flush=True)
+        sys.stdin.read(1)
+        os.kill(os.getpid(), 9)
+    """
+    process, owner = start(program, tmp_path / "marks")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    assert alive.is_alive(owner)
+    process.stdin.write("x")
+    process.stdin.flush()
+    process.wait()
+    eventually(lambda: not alive.is_alive(owner))  # the child lets go as soon as it runs
+    os.kill(child, signal.SIGKILL)
+
+
+def test_nor_does_a_program_that_it_started(alive: Alive, tmp_path: Path) -> None:
+    program = """
+        import os, subprocess
+        print(subprocess.Popen(["sleep", "60"]).pid, flush=True)
+        sys.stdin.read(1)
+        os.kill(os.getpid(), 9)
+    """
+    process, owner = start(program, tmp_path / "marks")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    sleeper = int(process.stdout.readline())
+    process.stdin.write("x")
+    process.stdin.flush()
+    process.wait()
+    assert not alive.is_alive(owner)
+    os.kill(sleeper, signal.SIGKILL)
+
+
+def test_who_was_never_there_is_dead(alive: Alive) -> None:
+    assert not alive.is_alive("1-00000000000000000000000000000000")
+
+
+def test_marks_of_the_dead_are_swept_away_at_the_next_start(alive: Alive, tmp_path: Path) -> None:
+    process, _ = start("sys.stdin.read()", tmp_path / "marks")
+    process.kill()
+    process.wait()
+    next_one = Alive(tmp_path / "marks")
+    assert {path.name for path in (tmp_path / "marks").iterdir()} == {alive.owner, next_one.owner}
+    next_one.close()
+
+
+def test_a_mark_that_was_tidied_away_is_put_back(alive: Alive, tmp_path: Path) -> None:
+    other = Alive(tmp_path / "marks")
+    for path in (tmp_path / "marks").iterdir():
+        path.unlink()
+    (tmp_path / "marks").rmdir()
+    owner = alive.owner
+    alive.refresh()
+    other.refresh()
+    assert alive.owner == owner
+    assert other.is_alive(alive.owner)
+    other.close()
+
+
+def test_many_start_at_once_and_all_are_alive(alive: Alive, tmp_path: Path) -> None:
+    started = [start("sys.stdin.read()", tmp_path / "marks") for _ in range(8)]
+    assert all(alive.is_alive(owner) for _, owner in started)
+    assert len({owner for _, owner in started}) == 8
+    for process, _ in started:
+        process.kill()
+        process.wait()
+    eventually(lambda: not any(alive.is_alive(owner) for _, owner in started))
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="file"):
+        Alive(tmp_path / "file" / "marks")

@@ -1,0 +1,226 @@
+"""A suite that cannot fail proves nothing: stores with a defect each, and the promise of the contract that finds it."""
+
+import inspect
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from gateway.errors import TurnLostError
+from gateway.model import SessionKey
+from gateway.sessions import Lifetime, SessionManager, open_sessions
+from gateway.sessions.base import Standing
+from gateway.testing import OneProcessContract, SessionManagerContract, StoreAddress
+from gateway.testing.processes import Crew
+from gateway.testing.waiting import Clock
+
+DEFECTS: list[tuple[Callable[[SessionManager], None], str]] = []
+
+
+def found_by(*tests: str):
+    """The defect that a function puts into a store, and the tests of the contract that must fail then."""
+
+    def enlist(defect):
+        DEFECTS.extend((defect, f"test_{test}") for test in tests)
+        return defect
+
+    return enlist
+
+
+@found_by("turns_of_a_session_run_one_at_a_time", "threads_that_ask_for_the_first_turn_at_once_share_one_conversation")
+def everybody_holds_the_session(store):
+    fences = itertools.count(1)
+    enter = store._enter
+
+    def enter_and_hold(record, *, queue_limit):
+        enter(record, queue_limit=1000)
+        return Standing(0, next(fences))
+
+    store._enter = enter_and_hold
+
+
+@found_by("a_turn_that_is_not_renewed_is_lost_with_its_lease", "every_step_of_a_lost_turn_is_refused")
+def a_lost_turn_is_not_told(store):
+    def ignoring(step):
+        def write(*args, **kwargs):
+            try:
+                return step(*args, **kwargs)
+            except TurnLostError:
+                return None
+
+        return write
+
+    for name in ("_bind", "_write", "_finish", "_begin_erasure", "_forget"):
+        setattr(store, name, ignoring(getattr(store, name)))
+
+
+@found_by("a_turn_that_is_not_renewed_is_lost_with_its_lease", "leaving_twice_frees_nobody_else")
+def leaving_frees_whoever_holds(store):
+    withdraw = store._withdraw
+    holders = {}
+    enter, poll = store._enter, store._poll
+
+    def entered(record, *, queue_limit):
+        standing = enter(record, queue_limit=queue_limit)
+        if not standing.before:
+            holders[record.key] = record.turn_id
+        return standing
+
+    def polled(key, turn_id):
+        standing = poll(key, turn_id)
+        if standing and not standing.before:
+            holders[key] = turn_id
+        return standing
+
+    store._enter, store._poll = entered, polled
+    store._withdraw = lambda key, turn_id: withdraw(key, holders.get(key, turn_id))
+
+
+@found_by("a_turn_is_kept_longer_than_its_lease", "only_live_tickets_are_renewed")
+def nothing_is_renewed(store):
+    store._renew = store._keeper._renew = lambda tickets: set()
+
+
+@found_by("ids_that_look_alike_are_different_sessions")
+def ids_are_folded(store):
+    turn = store.turn
+    store.turn = lambda key, **options: turn(SessionKey(key.tenant, key.session_id.lower()), **options)
+
+
+@found_by("another_mapping_is_overwritten_only_for_one_who_says_so", "of_many_only_those_that_differ_are_refused")
+def whatever_is_put_is_written(store):
+    put = store._put
+    store._put = lambda sessions, over: put(sessions, True)
+
+
+@found_by("what_is_put_keeps_every_field_and_is_listed", "a_later_state_of_the_same_mapping_takes_its_place")
+def what_is_put_loses_a_field(store):
+    put = store._put
+    store._put = lambda sessions, over: put([replace(session, turns=0) for session in sessions], over)
+
+
+@found_by("what_something_else_has_bound_stays_bound")
+def a_binding_is_taken_for_ours(store):
+    bind = store._bind
+
+    def bound(turn_id, session, **options):
+        bind(turn_id, session, **options)
+        return session
+
+    store._bind = bound
+
+
+@found_by("a_stale_swap_is_refused")
+def the_last_editor_wins(store):
+    swap = store._swap
+    store._swap = lambda old, new: swap(store._get(old.key), new) or True
+
+
+@found_by("finishing_twice_changes_nothing", "a_finish_outlasts_a_store_that_is_away_for_a_moment")
+def a_turn_counts_as_often_as_it_ends(store):
+    counts = itertools.count(1)
+    finish = store._finish
+    get = store._get
+
+    def finished(record, session):
+        next(counts)
+        finish(record, session)
+
+    store._finish = finished
+    store._get = lambda key: (session := get(key)) and replace(session, turns=next(counts))
+
+
+@found_by("the_key_of_an_ended_turn_is_taken")
+def keys_are_forgotten(store):
+    enter = store._enter
+    store._enter = lambda record, **options: enter(replace(record, idempotency_key=None), **options)
+
+
+@found_by("a_prefix_is_taken_letter_by_letter", "filters_alone_and_together")
+def a_prefix_is_ignored(store):
+    listed = store._list
+    store._list = lambda wanted, limit, after: listed(replace(wanted, prefix=""), limit, after)
+
+
+@found_by("a_session_used_between_pages_is_at_most_missed", "a_long_listing_is_complete")
+def pages_begin_again(store):
+    listed = store._list
+    pages = itertools.count()
+    store._list = lambda wanted, limit, after: listed(wanted, limit, after if next(pages) % 2 == 0 else None)
+
+
+@found_by("it_does_not_expire_during_a_turn")
+def sessions_expire_during_turns(store):
+    store._held = lambda key: False
+
+
+@found_by("a_turn_renews_it_and_reading_does_not")
+def turns_do_not_renew(store):
+    finish = store._finish
+    store._finish = lambda record, session: finish(record, session and replace(session, expires_at=store.now() + 1000))
+
+
+@found_by("the_session_has_its_new_name_only", "its_turns_go_with_it")
+def a_rename_does_nothing(store):
+    store._rename = lambda turn_id, other_turn_id, old, new: None
+
+
+@found_by("finishing_removes_the_session_and_its_turns")
+def an_erasure_leaves_the_mapping(store):
+    finish = store._finish_erasure
+    store._finish_erasure = lambda erasure: finish(replace(erasure, whole=False))
+
+
+def run(contract: type, test: str, open_store, tmp_path, **more):
+    """Calls a test of the contract as pytest would, with the fixtures that it names."""
+    clock = Clock()
+    have = {
+        "open_store": lambda: open_store,
+        "store": lambda: open_store(),
+        "clock": lambda: clock,
+        "mortal": lambda: open_store(lifetime=Lifetime(idle_seconds=600.0), clock=clock),
+        "tmp_path": lambda: tmp_path,
+        "monkeypatch": pytest.MonkeyPatch,
+        "written": lambda: True,
+        "spread": lambda: False,
+        **{name: lambda value=value: value for name, value in more.items()},
+    }
+    function = getattr(contract(), test)
+    function(**{name: have[name]() for name in inspect.signature(function).parameters})
+
+
+@pytest.mark.parametrize(
+    ("defect", "test"), [pytest.param(*pair, id=f"{pair[0].__name__}-{pair[1]}") for pair in DEFECTS]
+)
+def test_the_contract_finds(defect, test, tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.testing.queue.PATIENCE_SECONDS", 3)
+
+    def open_broken(**options):
+        store = open_sessions("memory:", **options)
+        defect(store)
+        return store
+
+    with pytest.raises((Exception, pytest.fail.Exception)) as caught:
+        run(OneProcessContract, test, open_broken, tmp_path)
+    assert not isinstance(caught.value, TypeError | AttributeError | NameError), "the defect is one of the test's own"
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "test_what_one_process_binds_every_other_reads_at_once",
+        "test_a_turn_that_runs_elsewhere_is_busy_here",
+        "test_an_erasure_outlives_the_process_that_began_it",
+        "test_processes_that_edit_at_once_lose_nothing",
+    ],
+)
+def test_the_contract_finds_a_store_that_other_processes_do_not_see(test, tmp_path):
+    address = StoreAddress("memory:")
+    crew = Crew()
+    try:
+        with pytest.raises((Exception, pytest.fail.Exception)) as caught:
+            run(SessionManagerContract, test, address.open, tmp_path, address=address, workers=crew)
+        assert not isinstance(caught.value, TypeError | AttributeError | NameError)
+    finally:
+        crew.dismiss()

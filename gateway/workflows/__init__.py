@@ -1,0 +1,8 @@
+"""What a turn does with the provider: the built-in workflow, an agent, or a callable of the user's own."""
+
+from __future__ import annotations
+
+from gateway.workflows.base import Conversation, Workflow, output_text, pending_calls
+from gateway.workflows.loading import load_workflows
+
+__all__ = ["Conversation", "Workflow", "load_workflows", "output_text", "pending_calls"]

@@ -1,0 +1,33 @@
+"""What /v1 runs as a turn: the client's own request in the session's conversation, passed on as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from gateway.model import StreamEvent
+from gateway.workflows.base import Workflow, WorkflowTurn
+
+
+class PassThroughWorkflow(Workflow):
+    """Passes on a body of POST /responses, and gives the provider's own events.
+
+    Before the turn fails it gives the one that says how the response failed, if the provider told that in a stream that
+    the client wanted, or in a plain 200.
+    """
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self._body = body
+        self.replayable = body.get("store") is not False
+
+    def run(self, turn: WorkflowTurn) -> Iterator[str | StreamEvent]:
+        conversation = turn.conversation
+        if conversation.stream:
+            yield from conversation.events(self._body, failures=self._body.get("stream") is True)
+            return
+        response = conversation.ask(self._body)
+        if response.get("status") == "failed":
+            yield StreamEvent("response.failed", orjson.dumps({"type": "response.failed", "response": response}))
+        conversation.keep(response)

@@ -1,0 +1,1 @@
+"""Erasing at the provider, and whatever finds what is to be erased."""

@@ -1,0 +1,1 @@
+"""A conversation's history at the provider: changed, copied and written out."""

@@ -1,0 +1,97 @@
+"""From settings to a running gateway: which store, which provider, which workflows."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+
+from gateway.config import Settings
+from gateway.model import JSON, Reply, TurnRequest, new_session_id, parse_session_id
+from gateway.providers.base import Provider
+from gateway.sessions import Lifetime, SessionManager, open_sessions
+from gateway.turn import Gateway
+from gateway.workflows import load_workflows
+
+
+def assemble(
+    settings: Settings, *, sessions: SessionManager | None = None, provider: Provider | None = None
+) -> Gateway:
+    """A gateway on these settings. To be closed."""
+    workflows = load_workflows(settings.workflows)
+    defaults: JSON = {"model": settings.model_name, "truncation": settings.truncation}
+    if settings.instructions is not None:
+        defaults["instructions"] = settings.instructions
+    if settings.tools:
+        defaults["tools"] = list(settings.tools)
+    return Gateway(
+        sessions or open_store(settings),
+        provider or open_provider(settings),
+        workflows,
+        defaults=defaults,
+        busy_wait_seconds=settings.busy_wait_seconds,
+        queue_limit=settings.queue_limit,
+        provider_timeout_seconds=settings.provider_timeout_seconds,
+    )
+
+
+def open_store(settings: Settings) -> SessionManager:
+    return open_sessions(
+        settings.store,
+        prefix=settings.store_prefix,
+        lease_seconds=settings.lease_seconds,
+        lifetime=Lifetime(settings.session_ttl_seconds, settings.session_max_age_seconds),
+        erase_expired=settings.erase_expired,
+        # Of a gthread worker's threads half stay free for other sessions and for /healthz.
+        max_waiting=settings.threads // 2,
+    )
+
+
+def open_provider(settings: Settings) -> Provider:
+    if settings.provider_name == "openai":
+        from gateway.providers.openai import OpenAIProvider
+
+        return OpenAIProvider(
+            api_key=settings.openai_api_key or "",
+            base_url=settings.openai_base_url,
+            timeout_seconds=settings.provider_timeout_seconds,
+        )
+    from gateway.providers.local import LocalProvider
+
+    return LocalProvider(
+        settings.local_db,
+        model_url=settings.local_model_url,
+        model_api=settings.local_model_api,
+        timeout_seconds=settings.provider_timeout_seconds,
+    )
+
+
+_script_lock = threading.Lock()
+_script_gateway: Gateway | None = None
+
+
+def run_workflow(
+    input: str | list[JSON],
+    *,
+    session_id: str | None = None,
+    workflow: str = "",
+    user_id: str | None = None,
+    idempotency_key: str | None = None,
+    restart: bool = False,
+) -> Reply:
+    """One turn from a plain script, on the settings of the environment: the reply has the fields of POST /workflow."""
+    global _script_gateway
+    with _script_lock:
+        if _script_gateway is None:
+            _script_gateway = assemble(Settings.from_env(os.environ))
+            atexit.register(_script_gateway.close)
+    request = TurnRequest(
+        input=input,
+        session_id=parse_session_id(session_id) if session_id is not None else new_session_id(),
+        workflow=workflow,
+        user_id=user_id,
+        idempotency_key=idempotency_key,
+        restart=restart,
+        body={"input": input, "session_id": session_id, "user_id": user_id},
+    )
+    return _script_gateway.run_turn("", request)

@@ -1,0 +1,449 @@
+"""The order of a turn, known here and nowhere else.
+
+    queue for the turn → mapping (bind if new) → workflow → record → reply
+
+JSON replies, server-sent events, /v1 and `run_workflow` all fold the events of `Gateway.stream_turn`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from gateway.errors import (
+    ConversationGoneError,
+    GatewayError,
+    IdempotencyKeyReusedError,
+    IdempotencyUnsupportedError,
+    NotFoundError,
+    ProviderError,
+    SessionNotFoundError,
+    StoreUnavailableError,
+    ToolOutputMissingError,
+    TurnBusyError,
+    TurnLostError,
+    UserMismatchError,
+)
+from gateway.history.items import add_items, clear_items
+from gateway.model import (
+    ANSWERED,
+    JSON,
+    Delta,
+    Done,
+    Held,
+    Reply,
+    Session,
+    SessionKey,
+    StreamEvent,
+    TurnEvent,
+    TurnRecord,
+    TurnRequest,
+    TurnState,
+    fingerprint,
+    new_turn_id,
+)
+from gateway.providers.base import Provider, all_items
+from gateway.providers.retry import Patience
+from gateway.sessions.base import KeyTakenError, SessionManager, Turn
+from gateway.settle import Outcome, Verdict, examine
+from gateway.workflows.base import (
+    Conversation,
+    Workflow,
+    WorkflowTurn,
+    cancelled_outputs,
+    output_text,
+    pending_calls,
+)
+
+log = logging.getLogger("gateway.turn")
+
+
+class Settled(NamedTuple):
+    """A turn's record as it stands, and the response behind it where it had to be looked up."""
+
+    record: TurnRecord
+    response: JSON | None = None
+
+
+class Gateway:
+    """Sessions, a provider and workflows, put together. Made once a process; `close` gives everything back."""
+
+    def __init__(
+        self,
+        sessions: SessionManager,
+        provider: Provider,
+        workflows: Mapping[str, Workflow],
+        *,
+        defaults: JSON,
+        busy_wait_seconds: float = 25.0,
+        queue_limit: int = 16,
+        provider_timeout_seconds: float = 300.0,
+    ) -> None:
+        self.sessions = sessions
+        self.provider = provider
+        self.workflows = workflows
+        self._defaults = defaults
+        self.busy_wait_seconds = busy_wait_seconds
+        self._queue_limit = queue_limit
+        self._provider_timeout_seconds = provider_timeout_seconds
+
+    def close(self) -> None:
+        self.sessions.close()
+        self.provider.close()
+
+    # --- A turn ----------------------------------------------------------------------------------------------
+
+    def run_turn(self, tenant: str, request: TurnRequest) -> Reply:
+        """The whole turn, for one who does not read along."""
+        for event in self.stream_turn(tenant, request):
+            if isinstance(event, Done):
+                return event.reply
+        raise RuntimeError("a turn ended without an end")
+
+    def stream_turn(
+        self,
+        tenant: str,
+        request: TurnRequest,
+        *,
+        workflow: Workflow | None = None,
+        left: Callable[[], bool] = lambda: False,
+    ) -> Iterator[TurnEvent]:
+        """One `Held`, the words (or the provider's own events, if the workflow gives those), one `Done`; or an error.
+        To be read to its end: whoever stops reading in the middle leaves the turn in doubt (see `gateway.reader`).
+
+        `workflow` stands in for the one that the request names. `left` tells whether the client is gone: it is asked
+        when the turn ends, so that a blind retry finds the reply that nobody got.
+        """
+        workflow = workflow or self.workflows.get(request.workflow)
+        if workflow is None:
+            raise NotFoundError(f"There is no workflow named {request.workflow!r}.")
+        if request.idempotency_key is not None and not workflow.replayable:
+            raise IdempotencyUnsupportedError(param="Idempotency-Key")
+        patience = Patience(self.busy_wait_seconds if request.wait else 0)
+        key = SessionKey(tenant, request.session_id)
+        while True:
+            turn_id = new_turn_id()
+            try:
+                with self.sessions.turn(
+                    key,
+                    turn_id=turn_id,
+                    workflow=request.workflow,
+                    idempotency_key=request.idempotency_key,
+                    fingerprint=fingerprint(turn_id, request.body),
+                    wait_seconds=patience.left_seconds,
+                    queue_limit=self._queue_limit,
+                ) as turn:
+                    found = self._undelivered(turn, request, workflow)
+                    if found is not None and left():
+                        self.sessions.mark_undelivered(found.record)
+                    if found is None:
+                        yield from self._run(turn, request, workflow, patience, left)
+                        return
+            except KeyTakenError as taken:
+                first = taken.record
+                if fingerprint(first.turn_id, request.body) != first.fingerprint:
+                    raise IdempotencyKeyReusedError(param="Idempotency-Key") from None
+                found = self._first_end(first, patience)
+                # If it surely did not take place this one does, in the session that was made for the first.
+                key = first.key
+            if found is not None:
+                reply, response = self.fetch_reply(found, replayed=True)
+                yield Held(reply.session_id, reply.conversation_id, reply.turn_id, reply.created)
+                yield Delta(reply.output_text)
+                yield Done(reply, response)
+                return
+
+    def _run(
+        self, turn: Turn, request: TurnRequest, workflow: Workflow, patience: Patience, left: Callable[[], bool]
+    ) -> Iterator[TurnEvent]:
+        session = turn.session
+        created = session is None
+        if session is None:
+            session = self._bind_new(turn, request, patience)
+        elif request.user_id is not None and request.user_id != session.user_id:
+            raise UserMismatchError(param="user_id")
+        turn.begin(created=created)
+        yield Held(session.session_id, session.conversation_id, turn.record.turn_id, created)
+        while True:
+            conversation = Conversation(
+                self.provider,
+                session.conversation_id,
+                patience=patience,
+                note=turn.note,
+                # With a key the response's id is wanted early: it is the thread by which a crash is settled.
+                stream=request.stream or request.idempotency_key is not None,
+            )
+            work = WorkflowTurn(
+                conversation,
+                input=request.input,
+                session_id=session.session_id,
+                user_id=session.user_id,
+                data=session.data,
+                defaults=self._defaults,
+            )
+            words: list[str] = []
+            try:
+                for piece in workflow.run(work):
+                    if isinstance(piece, StreamEvent):
+                        yield piece
+                    else:
+                        words.append(piece)
+                        yield Delta(piece)
+            except ConversationGoneError as exc:
+                if not request.restart or turn.record.recovered or conversation.response is not None:
+                    raise self._refused(turn, conversation, exc) from exc
+                session = self._bind_new(turn, request, patience)
+                turn.begin(recovered=True)
+                continue
+            except GatewayError as exc:
+                response = self._rescued(turn, conversation, exc)
+                if response is None:
+                    raise self._refused(turn, conversation, exc) from exc
+                conversation.keep(response)
+                words = [output_text(response)]
+            except Exception as exc:
+                log.exception("the workflow of turn %s failed", turn.record.turn_id)
+                raise self._refused(turn, conversation, ProviderError("The workflow failed.")) from exc
+            break
+        self._save_data(session, work)
+        response = conversation.response or {}
+        record = turn.finish(
+            end_of(response), response_id=response.get("id"), usage=conversation.usage, undelivered=left()
+        )
+        if not record.undelivered and left():
+            # It left while the end was written.
+            self.sessions.mark_undelivered(record)
+        # What a replay would say: the last response, whatever was said on the way to it.
+        text = output_text(response) if workflow.replayable else "".join(words)
+        yield Done(encode_reply(record, response, text=text), response)
+
+    def _bind_new(self, turn: Turn, request: TurnRequest, patience: Patience) -> Session:
+        """A new conversation for the session: its first, or its next after a loss."""
+        return self.bind_conversation(
+            turn, patience, user_id=request.user_id, data=request.data, metadata=request.metadata
+        )
+
+    def bind_conversation(
+        self,
+        turn: Turn,
+        patience: Patience,
+        *,
+        user_id: str | None = None,
+        data: JSON | None = None,
+        metadata: JSON | None = None,
+        fill: Callable[[str], object] | None = None,
+        erase_old: bool = False,
+    ) -> Session:
+        """Makes a conversation, lets `fill` put a history into it, and binds the turn's session to it. One that could
+        not be bound is deleted again, and the session is as it was."""
+        generation = turn.session.generation + 1 if turn.session else 1
+        # By these an orphan can be told at the provider.
+        marks = {"gateway_session": turn.key.session_id, "gateway_generation": str(generation)}
+        if turn.key.tenant:
+            marks["gateway_tenant"] = turn.key.tenant
+        made = patience.call(lambda: self.provider.create_conversation(metadata=marks))["id"]
+        try:
+            if fill is not None:
+                fill(made)
+            session = turn.bind(made, user_id=user_id, data=data, metadata=metadata, erase_old=erase_old)
+        except StoreUnavailableError:
+            # It may be bound all the same, so that it must not be deleted.
+            log.warning("conversation %s may be an orphan at the provider: the store went away", made)
+            raise
+        except Exception:
+            self._discard(made, filled=fill is not None)
+            raise
+        if session.conversation_id != made:
+            self._discard(made, filled=fill is not None)
+        return session
+
+    def _discard(self, conversation_id: str, *, filled: bool) -> None:
+        try:
+            if filled:
+                clear_items(self.provider, conversation_id)
+            self.provider.delete_conversation(conversation_id)
+        except GatewayError:
+            log.warning("conversation %s is an orphan at the provider: it could not be deleted", conversation_id)
+
+    def _rescued(self, turn: Turn, conversation: Conversation, error: GatewayError) -> JSON | None:
+        """The response of a turn whose answer got lost on its way to us, if it is in the conversation all the same."""
+        if not error.in_doubt or turn.record.response_id is None:
+            return None
+        with suppress(GatewayError):
+            verdict = self._examine(turn.record)
+            if verdict.outcome is Outcome.ANSWERED:
+                return verdict.response
+            if verdict.outcome is Outcome.NOT_RUN:
+                error.in_doubt = False
+        return None
+
+    def _refused(self, turn: Turn, conversation: Conversation, error: GatewayError) -> GatewayError:
+        """Records a turn that failed. One that may have taken place stays in doubt, and is settled when looked at."""
+        if isinstance(error, ToolOutputMissingError):
+            with suppress(GatewayError):
+                error.details["pending_calls"] = self.dangling_calls(conversation.conversation_id)
+        if isinstance(error, (TurnLostError, StoreUnavailableError)):
+            return error
+        if not error.in_doubt:
+            # After a response the conversation has changed, so that the key must not run the turn again.
+            turn.finish(TurnState.FAILED, error_code=error.code, forget_key=conversation.response is None)
+        return error
+
+    def _save_data(self, session: Session, work: WorkflowTurn) -> None:
+        if work.data != session.data:
+            changes: JSON = {name: None for name in session.data if name not in work.data}
+            changes |= {name: value for name, value in work.data.items() if session.data.get(name) != value}
+            self.sessions.update(session.key, data=changes)
+
+    # --- A turn that was already there -----------------------------------------------------------------------
+
+    def _undelivered(self, turn: Turn, request: TurnRequest, workflow: Workflow) -> Settled | None:
+        """The session's newest turn, if this is its request again and its reply reached nobody."""
+        if not request.blind_retry or request.idempotency_key is not None or not workflow.replayable:
+            return None
+        for newest in self.sessions.turns(turn.key, limit=1):
+            if fingerprint(newest.turn_id, request.body) != newest.fingerprint:
+                return None
+            if not newest.in_doubt:
+                claimed = newest.state in ANSWERED and self.sessions.claim_undelivered(newest)
+                return Settled(newest) if claimed else None
+            # Its process died before anybody could have got the whole of it.
+            verdict = self._examine(newest)
+            if verdict.outcome is Outcome.PENDING:
+                raise TurnBusyError("The provider still works on this turn.", retry_after=1)
+            if verdict.outcome is Outcome.UNKNOWN:
+                raise TurnLostError()
+            settled = self._settle(newest, verdict)
+            return Settled(settled, verdict.response) if settled.state in ANSWERED else None
+        return None
+
+    def _first_end(self, record: TurnRecord, patience: Patience) -> Settled | None:
+        """The end of the turn that has the idempotency key, waited for while it runs. None: it did not take place,
+        and the key is free."""
+        while True:
+            found = self.settled(record.key, record.turn_id, patience)
+            if found is None or (found.record.state is TurnState.FAILED and found.record.idempotency_key is None):
+                return None
+            if found.record.state is TurnState.FAILED:
+                raise TurnLostError("The first request with this Idempotency-Key failed half-way.")
+            if found.record.state in ANSWERED:
+                return found
+            if found.record.in_doubt:
+                raise TurnLostError()
+            if patience.left_seconds <= 0:
+                raise TurnBusyError("The first request with this Idempotency-Key is still running.", retry_after=1)
+            self.sessions.wait(record.key, min(0.05, patience.left_seconds))
+
+    def settled(self, key: SessionKey, turn_id: str, patience: Patience | None = None) -> Settled | None:
+        """The turn's record, with what became of it when a crash cut it off. Still in doubt: nobody can tell.
+        `TurnBusyError` while the provider still works on it, or another turn holds the session."""
+        record = self.sessions.turn_record(key, turn_id)
+        if record is None or not record.in_doubt:
+            return Settled(record) if record else None
+        patience = patience or Patience(0)
+        # No other turn of the session may run while the conversation is looked at.
+        with self.sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=self._queue_limit):
+            verdict = self._examine(record)
+            while verdict.outcome is Outcome.PENDING:
+                if patience.left_seconds <= 0:
+                    raise TurnBusyError("The provider still works on this turn.", retry_after=1)
+                time.sleep(min(0.25, patience.left_seconds))
+                verdict = self._examine(record)
+            return Settled(self._settle(record, verdict), verdict.response)
+
+    def _settle(self, record: TurnRecord, verdict: Verdict) -> TurnRecord:
+        if verdict.outcome is Outcome.NOT_RUN:
+            end = replace(record, state=TurnState.FAILED, error_code="turn_lost", idempotency_key=None)
+        elif verdict.response is not None:
+            response = verdict.response
+            end = replace(
+                record, state=end_of(response), response_id=response.get("id"), usage=trim_usage(response.get("usage"))
+            )
+        else:
+            return record
+        end = replace(end, finished_at=self.sessions.now())
+        log.info("turn %s was cut off and is settled as %s", record.turn_id, end.state.value)
+        self.sessions.settle(end)
+        return end
+
+    def _examine(self, record: TurnRecord) -> Verdict:
+        before = (
+            turn.response_id
+            for turn in self.sessions.turns(record.key, limit=10, after=record.turn_id)
+            if turn.response_id and turn.state in ANSWERED and turn.conversation_id == record.conversation_id
+        )
+        return examine(
+            self.provider,
+            record,
+            before,
+            silent_seconds=self._provider_timeout_seconds,
+            now=self.sessions.now(),
+        )
+
+    def fetch_reply(self, found: Settled, *, replayed: bool = False) -> tuple[Reply, JSON]:
+        """The reply of a recorded turn and the response behind it, fetched from the provider."""
+        record, response = found
+        if response is None:
+            try:
+                if record.response_id is None:
+                    raise NotFoundError()
+                response = self.provider.retrieve_response(record.response_id)
+            except NotFoundError as exc:
+                raise TurnLostError("The turn took place, but its reply can no longer be fetched.") from exc
+        return encode_reply(record, response, text=output_text(response), replayed=replayed), response
+
+    # --- Tool calls that wait for their outputs ---------------------------------------------------------------
+
+    def dangling_calls(self, conversation_id: str) -> list[JSON]:
+        """The conversation's function calls without outputs, oldest first."""
+        return pending_calls(self._call_items(conversation_id))
+
+    def cancel_pending_calls(self, key: SessionKey) -> list[JSON]:
+        """Answers the session's dangling calls with a cancelled output, so that its conversation can go on."""
+        with self.sessions.turn(key, wait_seconds=self.busy_wait_seconds, queue_limit=self._queue_limit) as turn:
+            if turn.session is None:
+                raise SessionNotFoundError()
+            conversation_id = turn.session.conversation_id
+            items = self._call_items(conversation_id)
+            add_items(self.provider, conversation_id, cancelled_outputs(items))
+        return pending_calls(items)
+
+    def _call_items(self, conversation_id: str) -> list[JSON]:
+        """The conversation's tool calls and their outputs: the little of it that is needed here."""
+        return [item for item in all_items(self.provider, conversation_id) if "_call" in item.get("type", "")]
+
+
+def end_of(response: Mapping[str, Any]) -> TurnState:
+    """How a turn ended whose last response is this."""
+    if response.get("status") == "incomplete":
+        return TurnState.INCOMPLETE
+    return TurnState.REQUIRES_ACTION if pending_calls(response.get("output") or []) else TurnState.COMPLETED
+
+
+def encode_reply(record: TurnRecord, response: Mapping[str, Any], *, text: str, replayed: bool = False) -> Reply:
+    return Reply(
+        session_id=record.session_id,
+        conversation_id=record.conversation_id or "",
+        response_id=record.response_id,
+        turn_id=record.turn_id,
+        output_text=text,
+        status=record.state.value,
+        created=record.created,
+        recovered=record.recovered,
+        replayed=replayed,
+        generation=record.generation or 1,
+        model=response.get("model"),
+        usage=trim_usage(record.usage or response.get("usage")),
+        pending_calls=pending_calls(response.get("output") or []),
+        incomplete_reason=(response.get("incomplete_details") or {}).get("reason"),
+    )
+
+
+def trim_usage(usage: Mapping[str, Any] | None) -> JSON | None:
+    if not usage:
+        return None
+    return {name: int(usage.get(name) or 0) for name in ("input_tokens", "output_tokens", "total_tokens")}

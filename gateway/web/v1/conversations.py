@@ -1,0 +1,143 @@
+"""/v1/conversations: the caller's sessions as OpenAI's clients know conversations, by their session ids."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from gateway.erasing.eraser import Receipt
+from gateway.errors import InvalidRequestError, NotFoundError, SessionExistsError, SessionNotFoundError
+from gateway.history import items as history
+from gateway.model import JSON, Session, SessionKey, new_session_id, parse_session_id
+from gateway.providers.retry import Patience
+from gateway.sessions import Filter
+from gateway.web import fields, query
+from gateway.web.held import queue_limit
+from gateway.web.requests import gateway, json_reply, parse_body, tenant
+from gateway.web.sessions import eraser
+from gateway.web.v1 import wall
+from gateway.web.v1.asked import parse_query
+
+blueprint = Blueprint("conversations", __name__, url_prefix="/conversations")
+
+
+@blueprint.post("")
+def create() -> Response:
+    """A new session with these items, or the one that `metadata.session_id` names: what is there already is given as
+    it is."""
+    parse_query()
+    body = parse_body(required=False)
+    fields.only(body, ("items", "metadata"))
+    metadata = fields.optional_metadata(body) or {}
+    items = wall.posted_items(body.get("items") or [], "items")
+    named = metadata.get("session_id")
+    session_id = new_session_id() if named is None else parse_session_id(named, param="metadata.session_id")
+    for item_id in wall.ids_in(items, "items"):
+        # No item can be in a conversation that is only about to be made.
+        raise wall.item_not_found(item_id, "items")
+    patience = Patience(gateway().busy_wait_seconds)
+    key = SessionKey(tenant(), session_id)
+    with gateway().sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=queue_limit()) as turn:
+        session = turn.session
+        if session is not None and items:
+            raise SessionExistsError("There is a conversation of that name already.", param="metadata.session_id")
+        if session is None:
+
+            def fill(conversation_id: str) -> None:
+                if items:
+                    history.add_portion(gateway().provider, conversation_id, items)
+
+            session = gateway().bind_conversation(turn, patience, metadata=metadata, fill=fill)
+    return json_reply(shown(session))
+
+
+@blueprint.get("")
+def directory() -> Response:
+    """The caller's sessions, newest use first; `after` is the last id of the page before."""
+    asked, _ = parse_query(("limit", "after"))
+    most, after = query.limit(asked), query.optional_cursor(asked)
+    found = _older_than(after, most + 1) if after is not None else _newest(most + 1)
+    page, more = found[:most], len(found) > most
+    return json_reply(envelope([shown(session) for session in page], has_more=more))
+
+
+@blueprint.get("/<session_id>")
+def read(session_id: str) -> Response:
+    parse_query()
+    return json_reply(shown(session_of(session_id)))
+
+
+@blueprint.post("/<session_id>")
+def edit(session_id: str) -> Response:
+    parse_query()
+    body = parse_body()
+    fields.only(body, ("metadata",))
+    if "metadata" not in body:
+        raise InvalidRequestError("metadata is needed.", param="metadata")
+    metadata = fields.optional_metadata(body) or {}
+    return json_reply(shown(gateway().sessions.update(session_of(session_id).key, metadata=metadata)))
+
+
+@blueprint.delete("/<session_id>")
+def erase(session_id: str) -> Response:
+    """Erases the session: its items, its conversation, the stored responses of its turns. 202 when the provider failed
+    or there is more than one attempt removes: then it takes no turns any more, and the sweeper finishes the job."""
+    parse_query()
+    key = SessionKey(tenant(), parse_session_id(session_id, param="conversation"))
+    if gateway().sessions.get(key) is None:
+        raise SessionNotFoundError()
+    outcome = eraser().erase_session(key, wait_seconds=gateway().busy_wait_seconds, queue_limit=queue_limit())
+    done = isinstance(outcome, Receipt)
+    deleted = {"id": session_id, "object": "conversation.deleted", "deleted": done}
+    return json_reply(deleted, 200 if done else 202)
+
+
+def session_of(session_id: str) -> Session:
+    session = wall.session_now(session_id)
+    if session is None:
+        raise SessionNotFoundError()
+    return session
+
+
+def envelope(data: list[JSON], *, has_more: bool) -> JSON:
+    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
+    return {"object": "list", "data": data, **ends, "has_more": has_more}
+
+
+def shown(session: Session) -> JSON:
+    return {
+        "id": session.session_id,
+        "object": "conversation",
+        "created_at": session.created_at // 1000,
+        "metadata": session.metadata,
+    }
+
+
+def _newest(count: int) -> list[Session]:
+    """So many at most; the store gives at most 100 in one page."""
+    store, wanted = gateway().sessions, Filter(tenant=tenant())
+    page = store.list(wanted, limit=min(count, 100))
+    found = page.sessions
+    if page.next is not None and len(found) < count:
+        found = found + store.list(wanted, limit=count - len(found), after=page.next).sessions
+    return found
+
+
+def _older_than(session_id: str, count: int) -> list[Session]:
+    """Those that were used before this one was."""
+    found: list[Session] = []
+    last = gateway().sessions.get(SessionKey(tenant(), parse_session_id(session_id, param="after")))
+    if last is None:
+        raise NotFoundError(f"No conversation found with id '{session_id}'", param="after")
+    # Those of the same moment are in front, and this one is among them.
+    wanted = Filter(tenant=tenant(), used_before=last.last_used + 1)
+    passed, cursor = False, None
+    while len(found) < count:
+        page = gateway().sessions.list(wanted, limit=100, after=cursor)
+        for session in page.sessions:
+            if passed:
+                found.append(session)
+            passed = passed or session.session_id == session_id
+        cursor = page.next
+        if cursor is None:
+            break
+    return found[:count]

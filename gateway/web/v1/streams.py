@@ -1,0 +1,113 @@
+"""A response's own events, passed on as they come.
+
+The event that ends a response is given only once its turn is recorded: who has read it can rely on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import orjson
+from flask import Response, stream_with_context
+
+from gateway.errors import GatewayError
+from gateway.model import JSON, Done, Held, StreamEvent, TurnEvent
+from gateway.reader import Reading
+from gateway.web.errors import error_event
+from gateway.web.sse import KEEP_ALIVE, KEEP_ALIVE_SECONDS
+from gateway.web.v1.naming import Names, named_error
+from gateway.web.v1.replaying import ending, events_of
+
+_FAILURES = frozenset({"response.failed", "error"})
+_ENDS = frozenset({"response.completed", "response.incomplete"}) | _FAILURES
+
+
+def event_stream(reading: Reading, names: Names, left: Callable[[Held | None], None]) -> Response:
+    """The stream, once its first event is there: until then an error is a plain HTTP error. `left` is told when the
+    client goes before the end."""
+    begun: list[TurnEvent] = []
+    while not any(isinstance(event, StreamEvent | Done) for event in begun):
+        taken = reading.take()
+        if taken is None:
+            break
+        begun += taken
+    reply = Response(stream_with_context(_frames(reading, begun, names, left)), mimetype="text/event-stream")
+    # Proxies are asked not to collect the words.
+    reply.headers["X-Accel-Buffering"] = "no"
+    return reply
+
+
+def _frames(
+    reading: Reading, begun: Sequence[TurnEvent], names: Names, left: Callable[[Held | None], None]
+) -> Iterator[bytes]:
+    writer = _Writer(names)
+    events: Sequence[TurnEvent] | None = begun
+    try:
+        while events is not None:
+            frames = b"".join(frame for event in events for frame in writer.frames(event))
+            if frames or not events:
+                yield frames or KEEP_ALIVE
+            events = reading.take(KEEP_ALIVE_SECONDS)
+        if frames := b"".join(writer.rest()):
+            yield frames
+    except GeneratorExit:
+        left(writer.held)
+        raise
+    except BaseException as exc:
+        yield writer.failure(exc)
+    finally:
+        reading.desert()
+
+
+class _Writer:
+    """Writes one stream, and remembers how far it is."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self.held: Held | None = None
+        self._last: StreamEvent | None = None
+        self._end: StreamEvent | None = None
+
+    def frames(self, event: TurnEvent) -> Iterator[bytes]:
+        if isinstance(event, Held):
+            self.held = event
+            self._names.learn(event.conversation_id)
+        elif isinstance(event, StreamEvent):
+            if event.type in _ENDS:
+                self._end = event
+            else:
+                self._last = event
+                yield self._frame(event)
+        elif isinstance(event, Done):
+            if self._end is None:
+                # The turn took place before, or its answer was lost on its way to us.
+                made = events_of(event.response) if self._last is None else [ending(event.response, self._next())]
+                *before, self._end = made
+                for each in before:
+                    yield self._frame(each)
+            yield from self.rest()
+
+    def rest(self) -> Iterator[bytes]:
+        """The event that ends the response, if it is not written yet."""
+        if self._end is not None:
+            yield self._frame(self._end)
+            self._last, self._end = self._end, None
+
+    def failure(self, error: BaseException) -> bytes:
+        """How a failure is told in the middle of a stream: as the provider told it, or in the same shape."""
+        if self._end is not None and self._end.type in _FAILURES:
+            return self._frame(self._end)
+        if isinstance(error, GatewayError):
+            named_error(error)
+        told: JSON = error_event(error)["error"]
+        flat = {"type": "error", "sequence_number": self._next()}
+        flat |= {name: told[name] for name in ("code", "message", "param", "request_id")}
+        return self._frame(StreamEvent("error", orjson.dumps(flat)))
+
+    def _next(self) -> int:
+        last = self._last.json().get("sequence_number") if self._last else None
+        return last + 1 if isinstance(last, int) else 0
+
+    def _frame(self, event: StreamEvent) -> bytes:
+        data = self._names.event(event).replace(b"\n", b"\ndata: ")
+        return b"event: %b\ndata: %b\n\n" % (event.type.encode(), data)

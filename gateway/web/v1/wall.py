@@ -1,0 +1,159 @@
+"""Which ids of the provider's a caller may use: those of its own sessions and responses. What is another's is answered
+word for word as what is not there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
+
+from gateway.errors import ConversationGoneError, InvalidRequestError, NotFoundError
+from gateway.history.items import parse_item_id
+from gateway.model import JSON, Session, SessionKey, Status, parse_session_id
+from gateway.providers.base import all_items
+from gateway.sessions.base import ResponseOwner
+from gateway.turn import Gateway
+from gateway.web.requests import gateway, tenant
+
+T = TypeVar("T")
+
+ONE_BY_ONE = 5
+"""Up to so many items are asked for one by one; for more the history is read through."""
+
+_MADE_HERE = re.compile(r"sess_[0-9a-f]{32}\Z")
+
+
+def parse_conversation(body: JSON) -> str | None:
+    """The session that a body names by `conversation`; None for none."""
+    given = body.get("conversation")
+    if given is None:
+        return None
+    return parse_session_id(given.get("id") if isinstance(given, dict) else given, param="conversation")
+
+
+def writable_key(session_id: str, *, restart: bool = False) -> SessionKey:
+    """The session of that name, which the first write makes. Except one that the gateway itself had named: nobody else
+    thinks of such a name, so that it must have been there, and is gone (`restart`: is made again all the same)."""
+    key = SessionKey(tenant(), session_id)
+    if not restart and _MADE_HERE.match(session_id) and gateway().sessions.get(key) is None:
+        raise ConversationGoneError()
+    return key
+
+
+def session_now(session_id: str) -> Session | None:
+    """The session, if it is there to be read: one that is being erased is not."""
+    session = gateway().sessions.get(SessionKey(tenant(), parse_session_id(session_id, param="conversation")))
+    return None if session is None or session.status is Status.ERASING else session
+
+
+# --- Items -------------------------------------------------------------------------------------------------
+
+
+def posted_items(value: object, param: str) -> list[JSON]:
+    """Items as they came, as far as the wall has to know them."""
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise InvalidRequestError(f"{param} must be a list of objects.", param=param)
+    return value
+
+
+def ids_in(items: object, param: str) -> list[str]:
+    """The ids that these input items come with: of their own, or by reference."""
+    if not isinstance(items, list):
+        return []
+    found: list[str] = []
+    for item in items:
+        if isinstance(item, dict) and item.get("id") is not None:
+            if not isinstance(item["id"], str):
+                raise InvalidRequestError("An item's id must be a text.", param=param)
+            found.append(item["id"])
+    return found
+
+
+def check_in_session(session_id: str, item_ids: Iterable[str], param: str) -> None:
+    """`NotFoundError` unless each of these items is in the session's conversation."""
+    wanted = dict.fromkeys(item_ids)
+    if not wanted:
+        return
+    session = session_now(session_id)
+    for item_id in wanted:
+        if session is None or not _can_be(item_id):
+            raise item_not_found(item_id, param)
+    assert session is not None
+    provider, conversation_id = gateway().provider, session.conversation_id
+    if len(wanted) <= ONE_BY_ONE:
+        for item_id in wanted:
+            found_or(item_not_found(item_id, param), partial(provider.retrieve_item, conversation_id, item_id))
+        return
+    for item in all_items(provider, conversation_id, order="desc"):
+        wanted.pop(item["id"], None)
+        if not wanted:
+            return
+    raise item_not_found(next(iter(wanted)), param)
+
+
+def give(gateway: Gateway, tenant: str, item_ids: Iterable[str]) -> None:
+    """Notes that the caller has these items from us: it may send them again where no session says which it may name."""
+    wanted = list(item_ids)
+    new = set(wanted) - gateway.sessions.remembered(tenant, wanted)
+    if new:
+        gateway.sessions.remember(tenant, sorted(new))
+
+
+def check_given(item_ids: list[str], param: str) -> None:
+    """`NotFoundError` unless the caller was given each of these items: by a response, or out of a session."""
+    known = gateway().sessions.remembered(tenant(), item_ids)
+    for item_id in item_ids:
+        if item_id not in known:
+            raise item_not_found(item_id, param)
+
+
+def found_or(missing: NotFoundError, look: Callable[[], T]) -> T:
+    """What `look` finds; `missing` in place of whatever words the provider has for what it does not find."""
+    try:
+        return look()
+    except NotFoundError as exc:
+        raise missing from exc
+
+
+def item_not_found(item_id: str, param: str | None = None) -> NotFoundError:
+    return NotFoundError(f"Item with id '{item_id[:200]}' not found.", param=param)
+
+
+def _can_be(item_id: str) -> bool:
+    try:
+        parse_item_id(item_id)
+    except NotFoundError:
+        return False
+    return True
+
+
+# --- Responses ---------------------------------------------------------------------------------------------
+
+
+def own_response(response_id: str) -> ResponseOwner:
+    """Where a response of the caller's came from."""
+    sessions = gateway().sessions
+    owner = sessions.response_owner(tenant(), response_id) if len(response_id) <= 200 else None
+    if owner is None:
+        raise response_not_found(response_id)
+    if owner.session_id is not None:
+        session = sessions.get(SessionKey(tenant(), owner.session_id))
+        if session is not None and session.status is Status.ERASING:
+            raise response_not_found(response_id)
+    return owner
+
+
+def check_previous(response_id: object) -> None:
+    """`NotFoundError` unless this is a response of the caller's own."""
+    if not isinstance(response_id, str):
+        raise InvalidRequestError("previous_response_id must be a text.", param="previous_response_id")
+    found_or(previous_not_found(response_id), lambda: own_response(response_id))
+
+
+def response_not_found(response_id: str) -> NotFoundError:
+    return NotFoundError(f"Response with id '{response_id[:200]}' not found.")
+
+
+def previous_not_found(response_id: str) -> NotFoundError:
+    return NotFoundError(f"Previous response with id '{response_id[:200]}' not found.", param="previous_response_id")

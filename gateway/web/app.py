@@ -1,0 +1,64 @@
+"""The application: a gateway and Flask, joined in this one place."""
+
+from __future__ import annotations
+
+import os
+
+from flask import Flask
+
+from gateway.assembly import assemble
+from gateway.config import Settings
+from gateway.erasing.eraser import Eraser
+from gateway.erasing.sweeping import Sweeper
+from gateway.providers.base import Provider
+from gateway.reader import Readers
+from gateway.sessions import SessionManager
+from gateway.turn import Gateway
+from gateway.web import errors, items, moving, operations, requests, transcript, turns, v1, workflow
+from gateway.web import sessions as session_routes
+
+
+class GatewayApp(Flask):
+    """The Flask application and what it serves."""
+
+    gateway: Gateway
+    settings: Settings
+    readers: Readers
+    eraser: Eraser
+    sweeper: Sweeper
+
+    def stop(self) -> None:
+        """Ends the waiting of turns that have not begun, with a 503; turns under way go on."""
+        self.sweeper.stop()
+        self.gateway.sessions.stop_waiting()
+
+    def finish(self, seconds: float) -> bool:
+        """Waits for the turns under way, those whose client has left included, then gives everything back."""
+        self.sweeper.stop()
+        done = self.readers.drain(seconds)
+        self.sweeper.join(min(seconds, 5))
+        self.gateway.close()
+        return done
+
+
+def create_app(
+    settings: Settings | None = None,
+    sessions: SessionManager | None = None,
+    provider: Provider | None = None,
+) -> GatewayApp:
+    """The application on these settings (those of the environment when left out), store and provider."""
+    settings = settings or Settings.from_env(os.environ)
+    app = GatewayApp("gateway")
+    app.settings = settings
+    app.gateway = assemble(settings, sessions=sessions, provider=provider)
+    app.readers = Readers()
+    app.eraser = Eraser(app.gateway.sessions, app.gateway.provider)
+    app.sweeper = Sweeper(app.eraser)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    requests.install(app)
+    errors.install(app)
+    for module in (workflow, session_routes, items, turns, moving, transcript, v1, operations):
+        app.register_blueprint(module.blueprint)
+    app.sweeper.start()
+    return app

@@ -1,0 +1,61 @@
+"""/sessions/ID/items: the hosted history. Reading takes no turn; every change holds the session's turn."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from gateway.errors import InvalidRequestError
+from gateway.history import items as history
+from gateway.web import fields, query
+from gateway.web.held import held, readable_session_of
+from gateway.web.requests import gateway, json_reply, parse_body
+
+blueprint = Blueprint("items", __name__, url_prefix="/sessions/<session_id>/items")
+
+
+@blueprint.get("")
+def items(session_id: str) -> Response:
+    asked = query.parse_query(("limit", "order", "after"))
+    order = fields.choice(asked, "order", ("asc", "desc"))
+    after = query.optional_cursor(asked)
+    conversation_id = readable_session_of(session_id).conversation_id
+    page = gateway().provider.list_items(conversation_id, limit=query.limit(asked), order=order, after=after)
+    return json_reply(page)
+
+
+@blueprint.post("")
+def add(session_id: str) -> Response:
+    """Any number of items; the list of those that were added. An error says how many were: `items_added`."""
+    body = parse_body()
+    fields.only(body, ("items",))
+    if "items" not in body:
+        raise InvalidRequestError("items is needed.", param="items")
+    posted = fields.parse_items(body["items"], "items")
+    with held(session_id) as (_, session):
+        added = history.add_items(gateway().provider, session.conversation_id, posted)
+    ends = {"first_id": added[0]["id"], "last_id": added[-1]["id"]}
+    return json_reply({"object": "list", "data": added, **ends, "has_more": False})
+
+
+@blueprint.post("/pop")
+def pop(session_id: str) -> Response:
+    """The newest item, which is no longer in the history."""
+    fields.only(parse_body(required=False), ())
+    with held(session_id) as (_, session):
+        return json_reply(history.pop_item(gateway().provider, session.conversation_id))
+
+
+@blueprint.delete("")
+def clear(session_id: str) -> Response:
+    query.parse_query()
+    with held(session_id) as (_, session):
+        count = history.clear_items(gateway().provider, session.conversation_id)
+    return json_reply({"session_id": session.session_id, "items_deleted": count})
+
+
+@blueprint.delete("/<item_id>")
+def remove(session_id: str, item_id: str) -> Response:
+    query.parse_query()
+    with held(session_id) as (_, session):
+        history.remove_item(gateway().provider, session.conversation_id, history.parse_item_id(item_id))
+    return json_reply({"session_id": session.session_id, "item_id": item_id, "deleted": True})

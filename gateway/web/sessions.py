@@ -1,0 +1,154 @@
+"""/sessions: the directory, and each session's own record from birth to erasure."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from flask import Blueprint, Response, current_app, request
+
+from gateway.erasing.cleaning import erase_user
+from gateway.erasing.eraser import Eraser, Receipt
+from gateway.errors import InvalidRequestError, TurnBusyError, UserMismatchError, VersionMismatchError
+from gateway.model import JSON, Session, SessionKey, Status, new_session_id, parse_session_id
+from gateway.providers.retry import Patience
+from gateway.sessions import Filter
+from gateway.web import fields, query
+from gateway.web.held import held, key_of, queue_limit, session_of
+from gateway.web.requests import gateway, json_reply, parse_body, tenant
+
+blueprint = Blueprint("sessions", __name__, url_prefix="/sessions")
+
+_EDITABLE = ("data", "metadata", "status")
+_STATUSES = (Status.ACTIVE.value, Status.COMPLETED.value, Status.ABANDONED.value)
+
+
+def eraser() -> Eraser:
+    return cast(Eraser, current_app.eraser)  # type: ignore[attr-defined]
+
+
+def session_reply(session: Session, status: int = 200, **more: object) -> Response:
+    """The session with its ETag."""
+    reply = json_reply({**session.as_dict(), **more}, status)
+    reply.set_etag(session.version)
+    return reply
+
+
+@blueprint.post("")
+def make() -> Response:
+    """Makes a session up front, or gives the one that is there; what is there already keeps its data."""
+    body = parse_body(required=False)
+    fields.only(body, ("session_id", "user_id", "data", "metadata"))
+    session_id = parse_session_id(body["session_id"]) if "session_id" in body else new_session_id()
+    key = SessionKey(tenant(), session_id)
+    user_id = fields.optional_text(body, "user_id")
+    data, metadata = fields.optional_object(body, "data"), fields.optional_metadata(body)
+    found = gateway().sessions.get(key)
+    if found is None or found.status is Status.ERASING:
+        patience = Patience(gateway().busy_wait_seconds)
+        with gateway().sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=queue_limit()) as turn:
+            found = turn.session
+            if found is None:
+                made = gateway().bind_conversation(turn, patience, user_id=user_id, data=data, metadata=metadata)
+                return session_reply(made, 201)
+    if user_id is not None and user_id != found.user_id:
+        raise UserMismatchError(param="user_id")
+    return session_reply(found)
+
+
+@blueprint.get("")
+def directory() -> Response:
+    """Sessions, newest use first. A user's newest active one is `?user_id=U&status=active&limit=1`."""
+    asked = query.parse_query(("limit", "after", "user_id", "status", "prefix", "used_before"))
+    prefix = asked.get("prefix", "")
+    if len(prefix) > 200:
+        raise InvalidRequestError("prefix must be the beginning of a session id.", param="prefix")
+    wanted = Filter(
+        tenant=tenant(),
+        user_id=fields.optional_text(asked, "user_id"),
+        status=query.optional_status(asked),
+        prefix=prefix,
+        used_before=query.optional_time(asked, "used_before"),
+    )
+    page = gateway().sessions.list(wanted, limit=query.limit(asked), after=query.optional_cursor(asked))
+    return json_reply(
+        {
+            "object": "list",
+            "data": [session.as_dict() for session in page.sessions],
+            "has_more": page.next is not None,
+            "next": page.next,
+        }
+    )
+
+
+@blueprint.get("/<session_id>")
+def read(session_id: str) -> Response:
+    query.parse_query()
+    return session_reply(session_of(session_id))
+
+
+@blueprint.patch("/<session_id>")
+def edit(session_id: str) -> Response:
+    """Changes what a client may edit; needs no turn, and no concurrent edit is lost."""
+    key = key_of(session_id)
+    body = parse_body()
+    fields.only(body, _EDITABLE)
+    for name in _EDITABLE:
+        if name in body and body[name] is None:
+            raise InvalidRequestError(f"{name} cannot be null.", param=name)
+    data, metadata = fields.optional_object(body, "data"), fields.optional_metadata(body)
+    status = Status(fields.choice(body, "status", _STATUSES)) if "status" in body else None
+    expected = None
+    if "If-Match" in request.headers:
+        session = session_of(session_id)
+        check_version(session)
+        expected = session.version
+    edited = gateway().sessions.update(key, data=data, metadata=metadata, status=status, expected_version=expected)
+    return session_reply(edited)
+
+
+def check_version(session: Session) -> None:
+    """`VersionMismatchError` when the request is only for another version of the session."""
+    if "If-Match" in request.headers and not request.if_match.contains(session.version):
+        raise VersionMismatchError()
+
+
+@blueprint.delete("/<session_id>")
+def erase(session_id: str) -> Response:
+    """200 with a receipt, or 202 when the provider failed or there is more than one attempt removes: then the session
+    is `erasing`, takes no turns, and the sweeper finishes it. Another DELETE tries again at once."""
+    asked = query.parse_query(("keep_conversation",))
+    if query.flag(asked, "keep_conversation"):
+        with held(session_id) as (turn, session):
+            check_version(session)
+            gateway().sessions.forget(turn)
+        now = gateway().sessions.now()
+        return json_reply(Receipt(session.session_id, session.conversation_id, 0, False, 0, now).as_dict())
+    outcome = eraser().erase_session(
+        session_of(session_id).key,
+        wait_seconds=gateway().busy_wait_seconds,
+        queue_limit=queue_limit(),
+        check=check_version,
+    )
+    return json_reply(outcome.as_dict(), 200 if isinstance(outcome, Receipt) else 202)
+
+
+@blueprint.delete("")
+def erase_of_user() -> Response:
+    """Erases every session of a user: 200 with the receipts, or 202 when some are still `erasing`. 409 when turns kept
+    some in use: those are as they were, the others are erased or erasing, and the same request may be sent again."""
+    asked = query.parse_query(("user_id",))
+    user_id = fields.optional_text(asked, "user_id")
+    if user_id is None:
+        raise InvalidRequestError("user_id is needed: there is no way to erase every session at once.", param="user_id")
+    found = erase_user(
+        eraser(), tenant(), user_id, patience=Patience(gateway().busy_wait_seconds), queue_limit=queue_limit()
+    )
+    counts: JSON = {"erased": len(found.receipts), "erasing": found.erasing}
+    if found.busy:
+        raise TurnBusyError(
+            f"{found.busy} sessions of this user are in use, and were not erased.",
+            retry_after=1,
+            details={**counts, "busy": found.busy},
+        )
+    receipts = [receipt.as_dict() for receipt in found.receipts]
+    return json_reply({"object": "list", "data": receipts, **counts}, 202 if found.erasing else 200)

@@ -1,0 +1,74 @@
+"""POST /workflow and POST /workflow/NAME: one turn, in JSON or as a stream."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Blueprint, Response, request
+
+from gateway.errors import InvalidRequestError
+from gateway.model import JSON, TurnRequest, new_session_id, parse_session_id
+from gateway.web import fields
+from gateway.web.requests import gateway, json_reply, parse_body, readers, tenant
+from gateway.web.sse import event_stream
+
+blueprint = Blueprint("workflow", __name__)
+
+_FIELDS = frozenset(
+    {
+        "input_as_text",
+        "input",
+        "session_id",
+        "stream",
+        "on_busy",
+        "on_lost",
+        "user_id",
+        "metadata",
+        "data",
+    }
+)
+
+
+@blueprint.post("/workflow")
+@blueprint.post("/workflow/<name>")
+def run(name: str = "") -> Response:
+    turn = parse_turn(parse_body(), name)
+    if not turn.stream:
+        return json_reply(gateway().run_turn(tenant(), turn).as_dict())
+    return event_stream(readers().start(gateway().stream_turn(tenant(), turn)))
+
+
+def parse_turn(body: JSON, workflow: str = "") -> TurnRequest:
+    """The turn that this body (and the request's headers) ask for."""
+    fields.only(body, _FIELDS)
+    return TurnRequest(
+        input=_parse_input(body),
+        session_id=parse_session_id(body["session_id"]) if "session_id" in body else new_session_id(),
+        workflow=workflow,
+        wait=fields.choice(body, "on_busy", ("wait", "reject")) == "wait",
+        restart=fields.choice(body, "on_lost", ("error", "restart")) == "restart",
+        user_id=fields.optional_text(body, "user_id"),
+        metadata=fields.optional_metadata(body),
+        data=fields.optional_object(body, "data"),
+        stream=fields.flag(body, "stream", False) or "text/event-stream" in request.headers.get("Accept", ""),
+        idempotency_key=parse_idempotency_key(request.headers.get("Idempotency-Key")),
+        body={**body, "workflow": workflow},
+    )
+
+
+def parse_idempotency_key(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", value):
+        raise InvalidRequestError("An Idempotency-Key has 1 to 255 visible characters.", param="Idempotency-Key")
+    return value
+
+
+def _parse_input(body: JSON) -> str | list[JSON]:
+    if ("input" in body) == ("input_as_text" in body):
+        raise InvalidRequestError("Exactly one of input_as_text and input is needed.", param="input_as_text")
+    name = "input" if "input" in body else "input_as_text"
+    value = body[name]
+    if name == "input" and isinstance(value, list):
+        return fields.parse_items(value, name)
+    if not isinstance(value, str) or not value:
+        raise InvalidRequestError(f"{name} must be a text that is not empty.", param=name)
+    return value

@@ -1,0 +1,102 @@
+"""What several commands need: the settings, the store they name, and how things are shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from gateway.config import Settings
+from gateway.errors import InvalidSessionIdError
+from gateway.model import SessionKey, Status, parse_session_id
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gateway.sessions import SessionManager
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+INTERRUPTED = 130
+"""The exit code that shells give to what Ctrl-C ended."""
+
+STATUSES = click.Choice([status.value for status in Status])
+
+store_option = click.option("--store", metavar="URL", help="Where sessions live.  [GATEWAY_STORE, json:sessions.json]")
+tenant_option = click.option("--tenant", metavar="NAME", default="", help="Whose session it is, with auth.  [none]")
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON, for scripts.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+
+
+class SessionId(click.ParamType[str]):
+    """A session id as the gateway takes it."""
+
+    name = "ID"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return parse_session_id(value)
+        except InvalidSessionIdError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+def read_settings(**flags: str | None) -> Settings:
+    """The settings of the environment; flags, by the names of the variables, go before it."""
+    return Settings.from_env({**os.environ, **{name: value for name, value in flags.items() if value is not None}})
+
+
+@contextmanager
+def configured_store(settings: Settings) -> Iterator[SessionManager]:
+    """The store of the settings, opened. One that lives in each process alone cannot be looked into from here."""
+    from gateway.assembly import open_store
+
+    with open_store(settings) as store:
+        if not store.shared:
+            raise click.ClickException(f"{shown_url(settings.store)} lives inside the gateway's process alone.")
+        yield store
+
+
+def ask(question: str, *, yes: bool) -> None:
+    """Returns when the answer is yes. Where nobody can be asked, `--yes` must say so."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is nobody to ask here: give --yes if it is meant.")
+    click.confirm(question, abort=True, err=True)
+
+
+def say(message: str) -> None:
+    """To whoever is watching: stdout is for results."""
+    click.echo(message, err=True)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """As wide as the terminal; where none is, as wide as its content."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else 1000, highlight=False)
+
+
+def shown_url(url: str) -> str:
+    """A URL without the user, the password and the options that may be in it."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return url
+    credentials, at, place = rest.rpartition("@")
+    if "?" in credentials or (at and "?" in rest and rest.index("?") < rest.rindex("@")):
+        # An option with an @ in it, or a password with a question mark: only the scheme is surely no secret.
+        return f"{scheme}://…"
+    return f"{scheme}://{place.partition('?')[0]}"
+
+
+def shown_key(key: SessionKey) -> str:
+    return f"{key.tenant}/{key.session_id}" if key.tenant else key.session_id
+
+
+def counted(number: int, what: str = "session") -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

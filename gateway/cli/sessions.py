@@ -1,0 +1,177 @@
+"""gateway sessions: the directory, from where the store is."""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli.common import (
+    STATUSES,
+    SessionId,
+    configured_store,
+    console,
+    json_option,
+    read_settings,
+    say,
+    shown_key,
+    store_option,
+    tenant_option,
+)
+from gateway.cli.duration import AGE, moment_before
+from gateway.cli.erasing import erase, purge
+from gateway.model import JSON, SessionKey, Status, encode_time
+
+if TYPE_CHECKING:
+    from gateway.model import Session
+
+TURNS_SHOWN = 10
+
+
+@click.group()
+def sessions() -> None:
+    """List, show, forget and erase sessions.
+
+    These work on the configured store and provider themselves, whether or not a gateway is running.
+    """
+
+
+@sessions.command("list")
+@store_option
+@click.option("--tenant", metavar="NAME", help="Only this tenant's.  [every tenant's]")
+@click.option("--user", "user_id", metavar="ID", help="Only this user's.")
+@click.option("--status", type=STATUSES, help="Only those of this status.")
+@click.option("--prefix", metavar="TEXT", default="", help="Only those whose id begins with this.")
+@click.option("--older-than", type=AGE, help="Only those not used for so long, as in 30d.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+@json_option
+def list_(
+    store: str | None,
+    tenant: str | None,
+    user_id: str | None,
+    status: str | None,
+    prefix: str,
+    older_than: float | None,
+    limit: int,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """List sessions, the one used last first. With --json: a list of objects.
+
+    Example: gateway sessions list --status active --older-than 7d
+    """
+    from gateway.sessions import Filter
+
+    with configured_store(read_settings(GATEWAY_STORE=store)) as opened:
+        wanted = Filter(
+            tenant=tenant,
+            user_id=user_id,
+            status=Status(status) if status else None,
+            prefix=prefix,
+            used_before=None if older_than is None else moment_before(opened.now(), older_than),
+        )
+        # One more than is shown tells whether there are more.
+        found = list(islice(opened.walk(wanted, page=500), None if everything else limit + 1))
+    shown = found if everything else found[:limit]
+    if as_json:
+        _print_json([_encode(session) for session in shown])
+    elif shown:
+        _print_table(shown)
+    else:
+        say("No sessions.")
+    if len(found) > len(shown):
+        say(f"There are more than {limit}: --all lists them.")
+
+
+@sessions.command()
+@click.argument("session_id", metavar="ID", type=SessionId())
+@store_option
+@tenant_option
+@json_option
+def show(session_id: str, store: str | None, tenant: str, as_json: bool) -> None:
+    """Show one session and its latest turns: ids and times, never texts.
+
+    Example: gateway sessions show user_alice_session
+    """
+    key = SessionKey(tenant, session_id)
+    with configured_store(read_settings(GATEWAY_STORE=store)) as opened:
+        session = opened.get(key)
+        if session is None:
+            raise click.ClickException(f"There is no session {shown_key(key)}.")
+        turns = [turn.as_dict() for turn in opened.turns(key, limit=TURNS_SHOWN)]
+    if as_json:
+        _print_json({**_encode(session), "latest_turns": turns})
+        return
+    for name, value in _encode(session).items():
+        click.echo(f"{name:16} {_plain(value)}")
+    for turn in turns:
+        click.echo(f"{'turn':16} {turn['turn_id']}  {turn['state']}  {turn['started_at']}  {turn['response_id'] or ''}")
+
+
+@sessions.command()
+@click.argument("session_ids", metavar="ID…", nargs=-1, required=True, type=SessionId())
+@store_option
+@tenant_option
+def forget(session_ids: tuple[str, ...], store: str | None, tenant: str) -> None:
+    """Forget sessions, and leave their conversations at the provider as they are.
+
+    The next message under such an id begins a new conversation; the old one's id is printed.
+
+    Example: gateway sessions forget user_alice_session
+    """
+    settings = read_settings(GATEWAY_STORE=store)
+    missing = 0
+    with configured_store(settings) as opened:
+        for session_id in session_ids:
+            key = SessionKey(tenant, session_id)
+            with opened.turn(key, wait_seconds=settings.busy_wait_seconds) as turn:
+                if turn.session is None:
+                    say(f"There is no session {shown_key(key)}.")
+                    missing += 1
+                    continue
+                conversation_id = turn.session.conversation_id
+                opened.forget(turn)
+            click.echo(f"{shown_key(key)} is forgotten; {conversation_id} is still there.")
+    if missing:
+        sys.exit(1)
+
+
+for command in (erase, purge):
+    sessions.add_command(command)
+
+
+def _encode(session: Session) -> JSON:
+    tenant = {"tenant": session.tenant} if session.tenant else {}
+    return {**tenant, **session.as_dict()}
+
+
+def _print_json(value: object) -> None:
+    import orjson
+
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+
+
+def _print_table(found: list[Session]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("SESSION", "USER", "STATUS", "TURNS", "LAST USED", "CONVERSATION"):
+        table.add_column(name, justify="right" if name == "TURNS" else "left", overflow="fold")
+    for session in found:
+        last_used = (encode_time(session.last_used) or "")[:19].replace("T", " ")
+        cells = (shown_key(session.key), session.user_id or "", session.status.value, str(session.turns), last_used)
+        # As text, not as markup: these are the clients' words.
+        table.add_row(*(Text(cell) for cell in (*cells, session.conversation_id)))
+    console().print(table)
+
+
+def _plain(value: object) -> str:
+    import orjson
+
+    if isinstance(value, dict):
+        return orjson.dumps(value).decode()
+    return "-" if value is None else str(value)

@@ -50,14 +50,9 @@ from gateway.providers.base import Provider, all_items
 from gateway.providers.retry import Patience
 from gateway.sessions.base import KeyTakenError, SessionManager, Turn
 from gateway.settle import Outcome, Verdict, examine
-from gateway.workflows.base import (
-    Conversation,
-    Workflow,
-    WorkflowTurn,
-    cancelled_outputs,
-    output_text,
-    pending_calls,
-)
+from gateway.workflows.base import Workflow, WorkflowTurn
+from gateway.workflows.conversation import Conversation
+from gateway.workflows.responses import cancelled_outputs, output_text, pending_calls
 
 log = logging.getLogger("gateway.turn")
 

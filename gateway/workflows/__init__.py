@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.workflows.base import Conversation, Workflow, output_text, pending_calls
+from gateway.workflows.base import Workflow, WorkflowTurn
 from gateway.workflows.loading import load_workflows
 
-__all__ = ["Conversation", "Workflow", "load_workflows", "output_text", "pending_calls"]
+__all__ = ["Workflow", "WorkflowTurn", "load_workflows"]

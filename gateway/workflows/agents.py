@@ -19,7 +19,8 @@ from openai import AsyncOpenAI
 
 from gateway.errors import ConfigurationError, GatewayError, InvalidRequestError, ProviderError
 from gateway.providers.base import JSON, StreamEvent
-from gateway.workflows.base import Conversation, Workflow, WorkflowTurn
+from gateway.workflows.base import Workflow, WorkflowTurn
+from gateway.workflows.conversation import Conversation
 from gateway.workflows.function import iterate
 
 try:

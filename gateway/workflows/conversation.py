@@ -1,0 +1,184 @@
+"""The provider in one turn's conversation."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import ContextLengthExceededError, GatewayError, ProviderError, ProviderRateLimitedError
+from gateway.providers.base import ITEMS_A_CALL, JSON, Provider, StreamEvent, error_from_answer
+from gateway.providers.retry import Patience
+from gateway.workflows.responses import cancelled_outputs, output_text, pending_calls
+
+if TYPE_CHECKING:
+    from gateway.workflows.base import Answer
+
+# The ends of a response's stream that leave a response.
+_ENDS = frozenset({"response.completed", "response.incomplete"})
+
+
+class Conversation:
+    """The provider in this turn's conversation, and nothing of the store.
+
+    Keeps what the turn has to know: the last response, and the sum of the usage.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        conversation_id: str,
+        *,
+        patience: Patience,
+        note: Callable[[str | None], None],
+        stream: bool,
+    ) -> None:
+        self.provider = provider
+        self.conversation_id = conversation_id
+        self.stream = stream
+        """Whether somebody reads along, or the response's id is wanted early."""
+        self.response: JSON | None = None
+        self.usage: JSON | None = None
+        self.speaking: Answer | None = None
+        """The answer that is being read: the provider takes the next request only after its end."""
+        self._patience = patience
+        self._note = note
+        self._aside_ids: list[str] = []
+        # An agent's tools may be agents that speak at the same time.
+        self._counting = threading.Lock()
+
+    def respond(self, body: Mapping[str, Any]) -> Iterator[str]:
+        """One response in this conversation; its words as they arrive."""
+        body = {**body, "conversation": self.conversation_id}
+        if not self.stream:
+            self.keep(self.ask(body))
+            yield output_text(self.response or {})
+            return
+        for event in self.events(body):
+            if event.type in ("response.output_text.delta", "response.refusal.delta"):
+                yield str(event.json()["delta"])
+
+    def ask(self, body: Mapping[str, Any]) -> JSON:
+        """One response in this conversation, at its end; also one that failed. Its taker keeps it."""
+        body = {**body, "conversation": self.conversation_id}
+        return self._patience.call(lambda: self.provider.create_response(body))
+
+    def events(self, body: Mapping[str, Any], *, aside: bool = False, failures: bool = False) -> Iterator[StreamEvent]:
+        """The same as the provider's own events, ended by one that leaves a response; anything else is raised.
+
+        A response `aside` stands beside the conversation: it is no part of the turn except that its usage counts. With
+        `failures` the event that says why a response failed is given too, before that is raised.
+        """
+        body = dict(body) if aside else {**body, "conversation": self.conversation_id}
+        try:
+            yield from self._events(body, aside, failures)
+        except GatewayError as exc:
+            if aside:
+                # Whether or not it took place, the conversation is as it was.
+                exc.in_doubt = False
+            raise
+
+    def _events(self, body: JSON, aside: bool, failures: bool) -> Iterator[StreamEvent]:
+        if self.response is not None and not aside:
+            # The response before this one no longer tells what became of the turn.
+            self._note(None)
+        events, first = self._patience.call(lambda: self._open(body))
+        event: StreamEvent | None = first
+        while event is not None:
+            if event.type == "response.created":
+                response_id = event.json()["response"]["id"]
+                if aside:
+                    self._aside_ids.append(response_id)
+                else:
+                    self._note(response_id)
+            elif event.type in ("response.failed", "error"):
+                if failures:
+                    yield event
+                told = event.json()
+                raise _failure(told.get("response", {}).get("error") if event.type == "response.failed" else told)
+            elif event.type in _ENDS:
+                response = event.json()["response"]
+                if aside:
+                    self._count(response)
+                else:
+                    self.keep(response)
+                yield event
+                return
+            yield event
+            event = next(events, None)
+        raise ProviderError("The provider's stream broke off.", in_doubt=True)
+
+    def keep(self, response: JSON) -> None:
+        """Takes a finished response as the turn's last."""
+        if response.get("status") == "failed":
+            raise _failure(response.get("error"))
+        self.response = response
+        self._count(response)
+
+    @property
+    def open_calls(self) -> list[JSON]:
+        """The last response's calls that nobody has answered."""
+        return pending_calls((self.response or {}).get("output") or [])
+
+    def answer_calls(self, outputs: Sequence[JSON]) -> None:
+        """Adds these outputs of the last response's calls to the conversation, without asking for another response."""
+        for start in range(0, len(outputs), ITEMS_A_CALL):
+            some = outputs[start : start + ITEMS_A_CALL]
+            self._patience.call(lambda some=some: self.provider.add_items(self.conversation_id, some))  # type: ignore[misc]
+        if outputs and self.response is not None:
+            self.response = {**self.response, "output": [*(self.response.get("output") or ()), *outputs]}
+
+    def leave_usable(self, failure: Exception) -> None:
+        """After a failure: reads to its end what still speaks, and answers the calls that this turn left open with a
+        cancelled output, so that the next turn is not refused for them. What may have taken place is left alone:
+        it has to be looked at first."""
+        if isinstance(failure, GatewayError) and failure.in_doubt:
+            return
+        # What fails here can be made up for by POST /sessions/ID/pending_calls/cancel.
+        with suppress(GatewayError):
+            if self.speaking is not None:
+                self.speaking.finish()
+            self.cancel_calls()
+
+    def cancel_calls(self) -> None:
+        """Answers the last response's open calls with a cancelled output."""
+        self.answer_calls(cancelled_outputs((self.response or {}).get("output") or []))
+
+    def forget_asides(self) -> None:
+        """Deletes the stored responses that stood beside the conversation: no record leads to them afterwards."""
+        while self._aside_ids:
+            with suppress(GatewayError):
+                self.provider.delete_response(self._aside_ids.pop())
+
+    def _count(self, response: Mapping[str, Any]) -> None:
+        with self._counting:
+            self.usage = _sum(self.usage, response.get("usage"))
+
+    def _open(self, body: Mapping[str, Any]) -> tuple[Iterator[StreamEvent], StreamEvent]:
+        events = iter(self.provider.stream_response(body))
+        first = next(events, None)
+        if first is None:
+            raise ProviderError("The provider's stream was empty.", in_doubt=True)
+        return events, first
+
+
+def _failure(error: Mapping[str, Any] | None) -> GatewayError:
+    """The error of a response that failed inside a 200 stream. It left nothing in the conversation."""
+    code = (error or {}).get("code")
+    if code == "rate_limit_exceeded":
+        exc = error_from_answer(429, error)
+        assert isinstance(exc, ProviderRateLimitedError)
+        return exc
+    if code == "context_length_exceeded":
+        return ContextLengthExceededError((error or {}).get("message"))
+    failure = error_from_answer(400 if code in ("invalid_prompt", "content_filter") else 500, error)
+    failure.in_doubt = False
+    return failure
+
+
+def _sum(total: JSON | None, usage: Any) -> JSON | None:
+    if not isinstance(usage, dict):
+        return total
+    names = ("input_tokens", "output_tokens", "total_tokens")
+    return {name: int(usage.get(name) or 0) + int((total or {}).get(name) or 0) for name in names}

@@ -1,0 +1,44 @@
+"""What a response says, and what it leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.model import JSON
+
+_OUTPUT_OF = {"function_call": "function_call_output", "custom_tool_call": "custom_tool_call_output"}
+"""The calls that are answered by the caller, and what answers them."""
+
+
+def output_text(response: Mapping[str, Any]) -> str:
+    """The words of a response: of its messages' texts and refusals, in order."""
+    return "".join(
+        str(part.get("text") or part.get("refusal") or "")
+        for item in response.get("output", ())
+        if item.get("type") == "message"
+        for part in item.get("content", ())
+    )
+
+
+def pending_calls(items: list[JSON]) -> list[JSON]:
+    """The function calls among these items that miss their output."""
+    answered = {item.get("call_id") for item in items if str(item.get("type", "")).endswith("_call_output")}
+    return [
+        {"call_id": item["call_id"], "name": item.get("name"), "arguments": item.get("arguments", item.get("input"))}
+        for item in items
+        if item.get("type") in _OUTPUT_OF and item.get("call_id") not in answered
+    ]
+
+
+def cancelled_outputs(items: list[JSON]) -> list[JSON]:
+    """What answers the pending calls among these items when nobody else will: each kind of call has its own output."""
+    kinds = {item.get("call_id"): item.get("type") for item in items if item.get("type") in _OUTPUT_OF}
+    return [
+        {
+            "type": _OUTPUT_OF[str(kinds[call["call_id"]])],
+            "call_id": call["call_id"],
+            "output": "The call was cancelled.",
+        }
+        for call in pending_calls(items)
+    ]

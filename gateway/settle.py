@@ -1,111 +1,139 @@
-"""What became of a turn that was cut off: looked up at the provider, never guessed.
-
-A turn counts as answered only if its output is in the conversation, and as not run only if it surely is not and can
-no longer get there. A response can be completed while its conversation stayed empty, so both are looked at.
-"""
+"""Turns that were there before: waited for, settled after a crash, and given again."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
-from enum import Enum
+from dataclasses import replace
 from typing import NamedTuple
 
-from gateway.errors import ConversationGoneError, NotFoundError
-from gateway.model import JSON, TurnRecord
-from gateway.providers.base import Provider, all_items
+from gateway.errors import NotFoundError, TurnBusyError, TurnLostError
+from gateway.model import ANSWERED, JSON, Reply, SessionKey, TurnRecord, TurnRequest, TurnState, fingerprint
+from gateway.providers.base import Provider
+from gateway.providers.retry import Patience
+from gateway.reply import encode_reply, end_of, trim_usage
+from gateway.sessions.base import SessionManager, Turn
+from gateway.verdict import Outcome, Verdict, examine
+from gateway.workflows.responses import output_text
 
-APPEND_SECONDS = 3.0
-"""How long the items of a completed response may take to appear in its conversation."""
-
-
-class Outcome(Enum):
-    ANSWERED = "answered"
-    NOT_RUN = "not_run"
-    PENDING = "pending"
-    UNKNOWN = "unknown"
+log = logging.getLogger("gateway.turn")
 
 
-class Verdict(NamedTuple):
-    outcome: Outcome
+class Settled(NamedTuple):
+    """A turn's record as it stands, and the response behind it where it had to be looked up."""
+
+    record: TurnRecord
     response: JSON | None = None
 
 
-def examine(
-    provider: Provider, record: TurnRecord, previous_response_ids: Iterator[str], *, silent_seconds: float, now: int
-) -> Verdict:
-    """What became of `record`. `previous_response_ids` are those of the turns before it in its conversation, newest
-    first; `silent_seconds` after its start the provider surely no longer works on it."""
-    if record.conversation_id is None:
-        return Verdict(Outcome.NOT_RUN)
-    try:
-        if record.response_id is not None:
-            return _by_response(provider, record.conversation_id, record.response_id)
-        over = now - (record.started_at or 0) > silent_seconds * 1000
-        return _by_tail(provider, record.conversation_id, previous_response_ids, over)
-    except ConversationGoneError:
-        # With the conversation the turn is gone too, whether or not it was in it.
-        return Verdict(Outcome.UNKNOWN)
+class Settler:
+    """Tells what became of recorded turns, and writes it down."""
 
+    def __init__(
+        self, sessions: SessionManager, provider: Provider, *, queue_limit: int, silent_seconds: float
+    ) -> None:
+        self._sessions = sessions
+        self._provider = provider
+        self._queue_limit = queue_limit
+        self._silent_seconds = silent_seconds
 
-def _by_response(provider: Provider, conversation_id: str, response_id: str) -> Verdict:
-    try:
-        response = provider.retrieve_response(response_id)
-    except NotFoundError:
-        return Verdict(Outcome.UNKNOWN)
-    status = response.get("status")
-    if status in ("queued", "in_progress"):
-        return Verdict(Outcome.PENDING)
-    if status not in ("completed", "incomplete"):
-        return Verdict(Outcome.NOT_RUN)
-    output = response.get("output") or []
-    if not output:
-        return Verdict(Outcome.UNKNOWN)
-    deadline = time.monotonic() + APPEND_SECONDS
-    while not _has_item(provider, conversation_id, output[-1]["id"]):
-        if time.monotonic() > deadline:
-            return Verdict(Outcome.NOT_RUN)
-        time.sleep(0.25)
-    return Verdict(Outcome.ANSWERED, response)
-
-
-def _by_tail(provider: Provider, conversation_id: str, previous_response_ids: Iterator[str], over: bool) -> Verdict:
-    """Without a response's id: turns of a session run one at a time, so whatever came after the previous turn's
-    output is this turn's."""
-    known = _known_items(provider, previous_response_ids)
-    if known is None:
-        return Verdict(Outcome.UNKNOWN)
-    added = []
-    for item in all_items(provider, conversation_id, order="desc"):
-        if item["id"] in known:
-            break
-        added.append(item)
-    else:
-        if known:
-            # The previous output was removed by hand: there is nothing to compare with.
-            return Verdict(Outcome.UNKNOWN)
-    output = [item for item in reversed(added) if item.get("role") not in ("user", "system", "developer")]
-    if not output:
-        return Verdict(Outcome.NOT_RUN if over and not added else Outcome.UNKNOWN)
-    return Verdict(Outcome.ANSWERED, {"id": None, "status": "completed", "output": output})
-
-
-def _known_items(provider: Provider, previous_response_ids: Iterator[str]) -> set[str] | None:
-    """The output items of the turn before; empty when there was none, None when that can't be told."""
-    response_id = next(previous_response_ids, None)
-    if response_id is None:
-        return set()
-    try:
-        return {item["id"] for item in provider.retrieve_response(response_id).get("output") or ()} or None
-    except NotFoundError:
+    def undelivered(self, turn: Turn, request: TurnRequest) -> Settled | None:
+        """The session's newest turn, if this is its request again and its reply reached nobody."""
+        if not request.blind_retry or request.idempotency_key is not None:
+            return None
+        for newest in self._sessions.turns(turn.key, limit=1):
+            if fingerprint(newest.turn_id, request.body) != newest.fingerprint:
+                return None
+            if not newest.in_doubt:
+                claimed = newest.state in ANSWERED and self._sessions.claim_undelivered(newest)
+                return Settled(newest) if claimed else None
+            # Its process died before anybody could have got the whole of it.
+            verdict = self.examine(newest)
+            if verdict.outcome is Outcome.PENDING:
+                raise TurnBusyError("The provider still works on this turn.", retry_after=1)
+            if verdict.outcome is Outcome.UNKNOWN:
+                raise TurnLostError()
+            settled = self._settle(newest, verdict)
+            return Settled(settled, verdict.response) if settled.state in ANSWERED else None
         return None
 
+    def first_end(self, record: TurnRecord, patience: Patience) -> Settled | None:
+        """The end of the turn that has the idempotency key, waited for while it runs. None: it did not take place,
+        and the key is free."""
+        while True:
+            found = self.settled(record.key, record.turn_id, patience)
+            if found is None or (found.record.state is TurnState.FAILED and found.record.idempotency_key is None):
+                return None
+            if found.record.state is TurnState.FAILED:
+                raise TurnLostError("The first request with this Idempotency-Key failed half-way.")
+            if found.record.state in ANSWERED:
+                return found
+            if found.record.in_doubt:
+                raise TurnLostError()
+            if patience.left_seconds <= 0:
+                raise TurnBusyError("The first request with this Idempotency-Key is still running.", retry_after=1)
+            self._sessions.wait(record.key, min(0.05, patience.left_seconds))
 
-def _has_item(provider: Provider, conversation_id: str, item_id: str) -> bool:
-    try:
-        provider.retrieve_item(conversation_id, item_id)
-    except ConversationGoneError:
-        raise
-    except NotFoundError:
-        return False
-    return True
+    def settled(self, key: SessionKey, turn_id: str, patience: Patience | None = None) -> Settled | None:
+        """The turn's record, with what became of it when a crash cut it off. Still in doubt: nobody can tell.
+        `TurnBusyError` while the provider still works on it, or another turn holds the session."""
+        record = self._sessions.turn_record(key, turn_id)
+        if record is None or not record.in_doubt:
+            return Settled(record) if record else None
+        patience = patience or Patience(0)
+        # No other turn of the session may run while the conversation is looked at.
+        with self._sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=self._queue_limit):
+            verdict = self.examine(record)
+            while verdict.outcome is Outcome.PENDING:
+                if patience.left_seconds <= 0:
+                    raise TurnBusyError("The provider still works on this turn.", retry_after=1)
+                time.sleep(min(0.25, patience.left_seconds))
+                verdict = self.examine(record)
+            return Settled(self._settle(record, verdict), verdict.response)
+
+    def _settle(self, record: TurnRecord, verdict: Verdict) -> TurnRecord:
+        if verdict.outcome is Outcome.NOT_RUN:
+            end = replace(record, state=TurnState.FAILED, error_code="turn_lost", idempotency_key=None)
+        elif verdict.response is not None:
+            response = verdict.response
+            end = replace(
+                record, state=end_of(response), response_id=response.get("id"), usage=trim_usage(response.get("usage"))
+            )
+        else:
+            return record
+        end = replace(end, finished_at=self._sessions.now())
+        log.info("turn %s was cut off and is settled as %s", record.turn_id, end.state.value)
+        self._sessions.settle(end)
+        return end
+
+    def examine(self, record: TurnRecord) -> Verdict:
+        """What became of this turn, as the provider knows it."""
+        newest = next(iter(self._sessions.turns(record.key, limit=1)), record)
+        if record.response_id is None and newest.turn_id != record.turn_id:
+            # What came after it in the conversation may be the later turn's.
+            return Verdict(Outcome.UNKNOWN)
+        return examine(
+            self._provider,
+            record,
+            self._previous_response_ids(record),
+            silent_seconds=self._silent_seconds,
+            now=self._sessions.now(),
+        )
+
+    def _previous_response_ids(self, record: TurnRecord) -> Iterator[str]:
+        for turn in self._sessions.turns(record.key, limit=10, after=record.turn_id):
+            if turn.response_id and turn.state in ANSWERED and turn.conversation_id == record.conversation_id:
+                yield turn.response_id
+
+    def fetch_reply(self, found: Settled, *, replayed: bool = False) -> tuple[Reply, JSON]:
+        """The reply of a recorded turn and the response behind it, fetched from the provider."""
+        record, response = found
+        if response is None:
+            try:
+                if record.response_id is None:
+                    raise NotFoundError()
+                response = self._provider.retrieve_response(record.response_id)
+            except NotFoundError as exc:
+                raise TurnLostError("The turn took place, but its reply can no longer be fetched.") from exc
+        return encode_reply(record, response, text=output_text(response), replayed=replayed), response

@@ -8,11 +8,8 @@ JSON replies, server-sent events, /v1 and `run_workflow` all fold the events of 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
-from typing import Any, NamedTuple
 
 from gateway.errors import (
     ConversationGoneError,
@@ -24,13 +21,11 @@ from gateway.errors import (
     SessionNotFoundError,
     StoreUnavailableError,
     ToolOutputMissingError,
-    TurnBusyError,
     TurnLostError,
     UserMismatchError,
 )
 from gateway.history.items import add_items, clear_items
 from gateway.model import (
-    ANSWERED,
     JSON,
     Delta,
     Done,
@@ -40,7 +35,6 @@ from gateway.model import (
     SessionKey,
     StreamEvent,
     TurnEvent,
-    TurnRecord,
     TurnRequest,
     TurnState,
     fingerprint,
@@ -48,20 +42,15 @@ from gateway.model import (
 )
 from gateway.providers.base import Provider, all_items
 from gateway.providers.retry import Patience
+from gateway.reply import encode_reply, end_of
 from gateway.sessions.base import KeyTakenError, SessionManager, Turn
-from gateway.settle import Outcome, Verdict, examine
+from gateway.settle import Settler
+from gateway.verdict import Outcome
 from gateway.workflows.base import Workflow, WorkflowTurn
 from gateway.workflows.conversation import Conversation
 from gateway.workflows.responses import cancelled_outputs, output_text, pending_calls
 
 log = logging.getLogger("gateway.turn")
-
-
-class Settled(NamedTuple):
-    """A turn's record as it stands, and the response behind it where it had to be looked up."""
-
-    record: TurnRecord
-    response: JSON | None = None
 
 
 class Gateway:
@@ -84,7 +73,7 @@ class Gateway:
         self._defaults = defaults
         self.busy_wait_seconds = busy_wait_seconds
         self._queue_limit = queue_limit
-        self._provider_timeout_seconds = provider_timeout_seconds
+        self.settler = Settler(sessions, provider, queue_limit=queue_limit, silent_seconds=provider_timeout_seconds)
 
     def close(self) -> None:
         self.sessions.close()
@@ -132,7 +121,7 @@ class Gateway:
                     wait_seconds=patience.left_seconds,
                     queue_limit=self._queue_limit,
                 ) as turn:
-                    found = self._undelivered(turn, request, workflow)
+                    found = self.settler.undelivered(turn, request) if workflow.replayable else None
                     if found is not None and left():
                         self.sessions.mark_undelivered(found.record)
                     if found is None:
@@ -142,11 +131,11 @@ class Gateway:
                 first = taken.record
                 if fingerprint(first.turn_id, request.body) != first.fingerprint:
                     raise IdempotencyKeyReusedError(param="Idempotency-Key") from None
-                found = self._first_end(first, patience)
+                found = self.settler.first_end(first, patience)
                 # If it surely did not take place this one does, in the session that was made for the first.
                 key = first.key
             if found is not None:
-                reply, response = self.fetch_reply(found, replayed=True)
+                reply, response = self.settler.fetch_reply(found, replayed=True)
                 yield Held(reply.session_id, reply.conversation_id, reply.turn_id, reply.created)
                 yield Delta(reply.output_text)
                 yield Done(reply, response)
@@ -269,7 +258,7 @@ class Gateway:
         if not error.in_doubt or turn.record.response_id is None:
             return None
         with suppress(GatewayError):
-            verdict = self._examine(turn.record)
+            verdict = self.settler.examine(turn.record)
             if verdict.outcome is Outcome.ANSWERED:
                 return verdict.response
             if verdict.outcome is Outcome.NOT_RUN:
@@ -294,103 +283,6 @@ class Gateway:
             changes |= {name: value for name, value in work.data.items() if session.data.get(name) != value}
             self.sessions.update(session.key, data=changes)
 
-    # --- A turn that was already there -----------------------------------------------------------------------
-
-    def _undelivered(self, turn: Turn, request: TurnRequest, workflow: Workflow) -> Settled | None:
-        """The session's newest turn, if this is its request again and its reply reached nobody."""
-        if not request.blind_retry or request.idempotency_key is not None or not workflow.replayable:
-            return None
-        for newest in self.sessions.turns(turn.key, limit=1):
-            if fingerprint(newest.turn_id, request.body) != newest.fingerprint:
-                return None
-            if not newest.in_doubt:
-                claimed = newest.state in ANSWERED and self.sessions.claim_undelivered(newest)
-                return Settled(newest) if claimed else None
-            # Its process died before anybody could have got the whole of it.
-            verdict = self._examine(newest)
-            if verdict.outcome is Outcome.PENDING:
-                raise TurnBusyError("The provider still works on this turn.", retry_after=1)
-            if verdict.outcome is Outcome.UNKNOWN:
-                raise TurnLostError()
-            settled = self._settle(newest, verdict)
-            return Settled(settled, verdict.response) if settled.state in ANSWERED else None
-        return None
-
-    def _first_end(self, record: TurnRecord, patience: Patience) -> Settled | None:
-        """The end of the turn that has the idempotency key, waited for while it runs. None: it did not take place,
-        and the key is free."""
-        while True:
-            found = self.settled(record.key, record.turn_id, patience)
-            if found is None or (found.record.state is TurnState.FAILED and found.record.idempotency_key is None):
-                return None
-            if found.record.state is TurnState.FAILED:
-                raise TurnLostError("The first request with this Idempotency-Key failed half-way.")
-            if found.record.state in ANSWERED:
-                return found
-            if found.record.in_doubt:
-                raise TurnLostError()
-            if patience.left_seconds <= 0:
-                raise TurnBusyError("The first request with this Idempotency-Key is still running.", retry_after=1)
-            self.sessions.wait(record.key, min(0.05, patience.left_seconds))
-
-    def settled(self, key: SessionKey, turn_id: str, patience: Patience | None = None) -> Settled | None:
-        """The turn's record, with what became of it when a crash cut it off. Still in doubt: nobody can tell.
-        `TurnBusyError` while the provider still works on it, or another turn holds the session."""
-        record = self.sessions.turn_record(key, turn_id)
-        if record is None or not record.in_doubt:
-            return Settled(record) if record else None
-        patience = patience or Patience(0)
-        # No other turn of the session may run while the conversation is looked at.
-        with self.sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=self._queue_limit):
-            verdict = self._examine(record)
-            while verdict.outcome is Outcome.PENDING:
-                if patience.left_seconds <= 0:
-                    raise TurnBusyError("The provider still works on this turn.", retry_after=1)
-                time.sleep(min(0.25, patience.left_seconds))
-                verdict = self._examine(record)
-            return Settled(self._settle(record, verdict), verdict.response)
-
-    def _settle(self, record: TurnRecord, verdict: Verdict) -> TurnRecord:
-        if verdict.outcome is Outcome.NOT_RUN:
-            end = replace(record, state=TurnState.FAILED, error_code="turn_lost", idempotency_key=None)
-        elif verdict.response is not None:
-            response = verdict.response
-            end = replace(
-                record, state=end_of(response), response_id=response.get("id"), usage=trim_usage(response.get("usage"))
-            )
-        else:
-            return record
-        end = replace(end, finished_at=self.sessions.now())
-        log.info("turn %s was cut off and is settled as %s", record.turn_id, end.state.value)
-        self.sessions.settle(end)
-        return end
-
-    def _examine(self, record: TurnRecord) -> Verdict:
-        before = (
-            turn.response_id
-            for turn in self.sessions.turns(record.key, limit=10, after=record.turn_id)
-            if turn.response_id and turn.state in ANSWERED and turn.conversation_id == record.conversation_id
-        )
-        return examine(
-            self.provider,
-            record,
-            before,
-            silent_seconds=self._provider_timeout_seconds,
-            now=self.sessions.now(),
-        )
-
-    def fetch_reply(self, found: Settled, *, replayed: bool = False) -> tuple[Reply, JSON]:
-        """The reply of a recorded turn and the response behind it, fetched from the provider."""
-        record, response = found
-        if response is None:
-            try:
-                if record.response_id is None:
-                    raise NotFoundError()
-                response = self.provider.retrieve_response(record.response_id)
-            except NotFoundError as exc:
-                raise TurnLostError("The turn took place, but its reply can no longer be fetched.") from exc
-        return encode_reply(record, response, text=output_text(response), replayed=replayed), response
-
     # --- Tool calls that wait for their outputs ---------------------------------------------------------------
 
     def dangling_calls(self, conversation_id: str) -> list[JSON]:
@@ -410,35 +302,3 @@ class Gateway:
     def _call_items(self, conversation_id: str) -> list[JSON]:
         """The conversation's tool calls and their outputs: the little of it that is needed here."""
         return [item for item in all_items(self.provider, conversation_id) if "_call" in item.get("type", "")]
-
-
-def end_of(response: Mapping[str, Any]) -> TurnState:
-    """How a turn ended whose last response is this."""
-    if response.get("status") == "incomplete":
-        return TurnState.INCOMPLETE
-    return TurnState.REQUIRES_ACTION if pending_calls(response.get("output") or []) else TurnState.COMPLETED
-
-
-def encode_reply(record: TurnRecord, response: Mapping[str, Any], *, text: str, replayed: bool = False) -> Reply:
-    return Reply(
-        session_id=record.session_id,
-        conversation_id=record.conversation_id or "",
-        response_id=record.response_id,
-        turn_id=record.turn_id,
-        output_text=text,
-        status=record.state.value,
-        created=record.created,
-        recovered=record.recovered,
-        replayed=replayed,
-        generation=record.generation or 1,
-        model=response.get("model"),
-        usage=trim_usage(record.usage or response.get("usage")),
-        pending_calls=pending_calls(response.get("output") or []),
-        incomplete_reason=(response.get("incomplete_details") or {}).get("reason"),
-    )
-
-
-def trim_usage(usage: Mapping[str, Any] | None) -> JSON | None:
-    if not usage:
-        return None
-    return {name: int(usage.get(name) or 0) for name in ("input_tokens", "output_tokens", "total_tokens")}

@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 
 from gateway.errors import GatewayError, NotFoundError, TurnBusyError, TurnLostError
 from gateway.model import ANSWERED, JSON, SessionKey, TurnRecord, TurnState
-from gateway.turn import Settled
+from gateway.settle import Settled
 from gateway.web import fields, query
 from gateway.web.held import readable_session_of
 from gateway.web.requests import gateway, json_reply, parse_body
@@ -41,7 +41,7 @@ def turn(session_id: str, turn_id: str) -> Response:
     key = readable_session_of(session_id).key
     found: Settled | None
     try:
-        found = gateway().settled(key, turn_id)
+        found = gateway().settler.settled(key, turn_id)
     except TurnBusyError:
         # The session is in use: what is known is said, the rest is settled later.
         record = gateway().sessions.turn_record(key, turn_id)
@@ -51,7 +51,7 @@ def turn(session_id: str, turn_id: str) -> Response:
     shown = _shown(found.record) | {"session_id": found.record.session_id}
     if found.record.state in ANSWERED:
         try:
-            shown |= gateway().fetch_reply(found)[0].as_dict()
+            shown |= gateway().settler.fetch_reply(found)[0].as_dict()
         except TurnLostError:
             shown["output_text"] = None
     return json_reply(shown)
@@ -68,7 +68,7 @@ def _settled(key: SessionKey, record: TurnRecord) -> TurnRecord:
     """What became of a turn that a crash cut off, where that can be told now."""
     if record.in_doubt:
         with suppress(GatewayError):
-            if found := gateway().settled(key, record.turn_id):
+            if found := gateway().settler.settled(key, record.turn_id):
                 return found.record
     return record
 

@@ -217,6 +217,13 @@ class Settings:
         return "openai" if self.openai_api_key else "local"
 
     @property
+    def bind(self) -> str:
+        """What is listened on: `host:port`, or a Unix socket."""
+        if self.host.startswith("unix:"):
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def model_name(self) -> str:
         """The model that is asked for: the one that is set, or else one that the provider has."""
         return self.model or ("gpt-5.4-mini" if self.provider_name == "openai" else "demo")

@@ -37,7 +37,7 @@ _log.addHandler(logging.StreamHandler())
 _log.handlers[0].setFormatter(logging.Formatter("[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s: %(message)s"))
 _log.propagate = False
 
-bind = _settings.host if _settings.host.startswith("unix:") else f"{_settings.host}:{_settings.port}"
+bind = _settings.bind
 workers = _settings.workers
 threads = _settings.threads if worker_class == "gthread" else 1
 # With fewer than twice the threads gunicorn keeps no connection alive.

@@ -11,22 +11,27 @@ from gateway.errors import ConfigurationError
 def worker_class_of(settings: Settings) -> str:
     """`gevent` or `gthread`: what `auto` comes to, or `ConfigurationError` where gevent would freeze."""
     blocking = _blocks(settings)
+    installed = importlib.util.find_spec("gevent") is not None
     if settings.worker == "gevent" and blocking:
         raise ConfigurationError(f"GATEWAY_WORKER='gevent' cannot be used: it takes gthread or auto with {blocking}.")
+    if settings.worker == "gevent" and not installed:
+        raise ConfigurationError("GATEWAY_WORKER='gevent' cannot be used: install conversation-gateway[gevent].")
     if settings.worker != "auto":
         return settings.worker
-    return "gthread" if blocking or importlib.util.find_spec("gevent") is None else "gevent"
+    return "gthread" if blocking or not installed else "gevent"
 
 
 def _blocks(settings: Settings) -> str | None:
     """What would block a gevent worker in C, in words."""
-    if settings.store.partition(":")[0] in ("memory", "json", "sqlite"):
-        return "a store on this host's disk"
+    if settings.store.partition(":")[0].lower() not in _STORES:
+        return "a store that is no server"
     if settings.workflow:
         return "a workflow of your own"
-    if settings.provider_name == "local" and settings.local_db.partition("://")[0] not in _SERVERS:
+    if settings.provider_name == "local" and settings.local_db.partition("://")[0].lower() not in _DATABASES:
         return "the local provider's SQLite file"
     return None
 
 
-_SERVERS = ("postgresql", "postgres", "mysql", "mariadb")
+# Those whose drivers wait in sockets. Of a store that another package adds nobody knows: a thread does for all.
+_DATABASES = ("postgresql", "postgres", "mysql", "mariadb")
+_STORES = (*_DATABASES, "redis", "rediss", "redis+sentinel")

@@ -89,6 +89,13 @@ def test_other_addresses_are_served_when_everybody_may_come_in() -> None:
     assert Settings.from_env({"HOST": "0.0.0.0", "GATEWAY_ALLOW_ANONYMOUS": "true"}).host == "0.0.0.0"
 
 
+@pytest.mark.parametrize(
+    ("host", "bind"), [("127.0.0.1", "127.0.0.1:8080"), ("::1", "[::1]:8080"), ("unix:/run/x.sock", "unix:/run/x.sock")]
+)
+def test_it_listens_on_names_numbers_and_sockets(host: str, bind: str) -> None:
+    assert Settings.from_env({"HOST": host}).bind == bind
+
+
 def test_every_setting_is_in_the_readme() -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     variables = [field.metadata["variable"] for field in dataclasses.fields(Settings)]
@@ -106,6 +113,8 @@ def test_every_setting_is_in_the_readme() -> None:
         ({"GATEWAY_STORE": "redis://127.0.0.1", "OPENAI_API_KEY": "sk-x"}, "gevent"),
         ({"GATEWAY_STORE": "postgresql://127.0.0.1/x", "GATEWAY_LOCAL_DB": "postgresql://127.0.0.1/y"}, "gevent"),
         ({"GATEWAY_STORE": "sqlite:///x.db", "OPENAI_API_KEY": "sk-x"}, "gthread"),
+        ({"GATEWAY_STORE": "SQLITE:///x.db", "OPENAI_API_KEY": "sk-x"}, "gthread"),
+        ({"GATEWAY_STORE": "of-another-package://x", "OPENAI_API_KEY": "sk-x"}, "gthread"),
         ({"GATEWAY_STORE": "redis://127.0.0.1", "OPENAI_API_KEY": "sk-x", "GATEWAY_WORKFLOW": "m:f"}, "gthread"),
     ],
 )

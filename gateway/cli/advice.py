@@ -10,8 +10,7 @@ from gateway.workers import worker_class_of
 
 
 def address(settings: Settings) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host and not settings.host.startswith("unix:") else settings.host
-    return host if host.startswith("unix:") else f"http://{host}:{settings.port}"
+    return settings.bind if settings.bind.startswith("unix:") else f"http://{settings.bind}"
 
 
 def describe(settings: Settings) -> list[tuple[str, str]]:

@@ -297,6 +297,8 @@ def test_a_key_after_a_kill_is_one_turn_upstream(
         cut_off.result()
     reply = eventually(lambda: _unless_busy(second.turn(alice, "once", key=alice)))
     assert reply["replayed"] is True
+    # It was kept as soon as it was known.
+    assert reply["response_id"].startswith("resp_")
     assert '"once"' in reply["output_text"]
     assert inputs(upstream) == ["once"]
     assert '"once"' in second.say(alice, "what did I say?")["output_text"]

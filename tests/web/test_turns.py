@@ -311,9 +311,9 @@ def test_a_turn_that_surely_did_not_happen_is_run_again_after_a_kill(
     first.say("alice", "hello")
     upstream.withdraw()
     upstream.faults({"match": "POST /v1/responses", "fault": "pause", "events": 2})
-    with Clients(1) as clients:
+    with Clients(1) as clients, opened(sqlite) as sessions:
         cut_off = clients.start(_ignoring_errors, first.turn, "alice", "once", key="k")
-        eventually(lambda: upstream.seen()["waiting"] == 1)
+        eventually(lambda: (record := sessions.recall("", "k")) and record.response_id)
         first.kill()
         cut_off.result()
     # The provider notices that its caller is gone and drops the response.

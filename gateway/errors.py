@@ -104,12 +104,6 @@ class ProviderRejectedError(InvalidRequestError):
 # --- 401 to 405: who, and where ----------------------------------------------------------------------------
 
 
-class UnauthorizedError(GatewayError):
-    """A valid key or token is needed."""
-
-    status, code, type = 401, "unauthorized", "authentication_error"
-
-
 class ForbiddenError(GatewayError):
     """This key or token may not do that."""
 
@@ -210,12 +204,6 @@ class IdempotencyKeyReusedError(GatewayError):
 
 
 # --- 429 and 5xx: not now, or not by us --------------------------------------------------------------------
-
-
-class RateLimitedError(GatewayError):
-    """Too many requests."""
-
-    status, code, type, should_retry = 429, "rate_limited", "rate_limit_error", True
 
 
 class ProviderRateLimitedError(GatewayError):

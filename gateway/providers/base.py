@@ -25,9 +25,8 @@ from gateway.errors import (
     ToolOutputMissingError,
     TurnBusyError,
 )
+from gateway.model import JSON as JSON
 from gateway.model import StreamEvent as StreamEvent
-
-JSON = dict[str, Any]
 
 ITEMS_A_CALL = 20
 """How many items the provider takes in one call."""

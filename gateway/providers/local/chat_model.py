@@ -7,12 +7,11 @@ from contextlib import closing
 from typing import Any
 
 from gateway.providers.local.chat_messages import chat_body
-from gateway.providers.local.model_server import ModelServer, model_error
+from gateway.providers.local.model_server import ServedModel, model_error
 from gateway.providers.local.models import (
     CallDelta,
     CallStarted,
     Finished,
-    Model,
     ModelRequest,
     Piece,
     Pieces,
@@ -25,23 +24,11 @@ from gateway.providers.local.wire import JSON, new_id, server_error
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
-class ChatModel(Model):
+class ChatModel(ServedModel):
     """Function tools only; a tool that the chat API does not have is refused."""
-
-    def __init__(self, url: str, *, timeout_seconds: float) -> None:
-        self._server = ModelServer(url, timeout_seconds=timeout_seconds)
 
     def start(self, request: ModelRequest) -> Pieces:
         return _pieces(self._server.stream("/chat/completions", chat_body(request)))
-
-    def list_models(self) -> list[JSON]:
-        return self._server.list_models()
-
-    def check(self) -> None:
-        self._server.check()
-
-    def close(self) -> None:
-        self._server.close()
 
 
 class _Choice:

@@ -11,6 +11,7 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Timeout, parse_url
 
 from gateway.errors import ConfigurationError
+from gateway.providers.local.models import Model
 from gateway.providers.local.wire import JSON, WireError, server_error
 
 _CONNECT_SECONDS = 10.0
@@ -70,6 +71,22 @@ class ModelServer:
             )
         except HTTPError as exc:
             raise server_error("The model server cannot be reached.", status=503) from exc
+
+
+class ServedModel(Model):
+    """A model behind such a server; how it is asked for an answer is for each API to say."""
+
+    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+        self._server = ModelServer(url, timeout_seconds=timeout_seconds)
+
+    def list_models(self) -> list[JSON]:
+        return self._server.list_models()
+
+    def check(self) -> None:
+        self._server.check()
+
+    def close(self) -> None:
+        self._server.close()
 
 
 def model_error(error: Any, status: int = 500, headers: Mapping[str, str] | None = None) -> WireError:

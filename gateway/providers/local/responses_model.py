@@ -6,13 +6,12 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 
 from gateway.providers.local.items import text_of
-from gateway.providers.local.model_server import ModelServer, model_error
+from gateway.providers.local.model_server import ServedModel, model_error
 from gateway.providers.local.models import (
     Annotation,
     CallDelta,
     CallStarted,
     Finished,
-    Model,
     ModelRequest,
     Pieces,
     RefusalDelta,
@@ -26,25 +25,13 @@ _OURS = {"conversation", "previous_response_id", "input", "store", "stream", "st
 _STREAMED = ("message", "function_call")
 
 
-class ResponsesModel(Model):
+class ResponsesModel(ServedModel):
     """The client's own parameters are passed on as they are."""
-
-    def __init__(self, url: str, *, timeout_seconds: float) -> None:
-        self._server = ModelServer(url, timeout_seconds=timeout_seconds)
 
     def start(self, request: ModelRequest) -> Pieces:
         body = {name: value for name, value in request.body.items() if name not in _OURS and value is not None}
         body.update(model=request.model, input=list(_input(request.items)), store=False, stream=True)
         return _pieces(self._server.stream("/responses", body))
-
-    def list_models(self) -> list[JSON]:
-        return self._server.list_models()
-
-    def check(self) -> None:
-        self._server.check()
-
-    def close(self) -> None:
-        self._server.close()
 
 
 def _input(items: Sequence[JSON]) -> Iterator[JSON]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-JSON = dict[str, Any]
+from gateway.model import JSON as JSON
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 

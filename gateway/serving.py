@@ -6,11 +6,12 @@ user's own code would block a whole gevent worker.
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
 import signal
 import sys
-import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -78,13 +79,16 @@ def post_worker_init(worker: Any) -> None:
     def stop() -> None:
         worker.wsgi.stop()
 
+    def leave() -> None:
+        time.sleep(_settings.grace_seconds)
+        os._exit(0)
+
     def stopped(number: int, frame: FrameType | None) -> None:
         previous(number, frame)
-        # Not in the signal handler itself: the interrupted code may hold the locks that this needs.
-        threading.Thread(target=stop, daemon=True).start()
-        last = threading.Timer(_settings.grace_seconds, os._exit, (0,))
-        last.daemon = True
-        last.start()
+        # Not in the handler itself: the interrupted code may hold the locks that this needs. And not by
+        # threading.Thread, whose start waits: gevent's own loop, where a signal may arrive, must never wait.
+        _thread.start_new_thread(stop, ())
+        _thread.start_new_thread(leave, ())
 
     signal.signal(signal.SIGTERM, stopped)
 

@@ -1,138 +1,46 @@
 """The settings: read once from an environment that is handed in, checked, and frozen.
 
-Every setting is one field below: its variable, its default, how it is read and what is allowed. Whatever is wrong
-raises one `ConfigurationError` that names the variable, the value and what is allowed.
+Every setting is one field below: its variable, its default, how it is read (`gateway.parsing`) and what it means.
+Whatever is wrong raises one `ConfigurationError` that names the variable, the value and what is allowed.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gateway.errors import ConfigurationError
-
-Parser = Callable[[str], Any]
-
-
-# --- How values are read: each parser raises ValueError with what is allowed --------------------------------
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
-_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?", re.IGNORECASE)
-_BYTES = {"b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
-
-
-def parse_duration(value: str) -> float:
-    """Seconds, from `90`, `500ms`, `30m`, `12h` or `7d`."""
-    found = _DURATION.fullmatch(value.strip())
-    if not found:
-        raise ValueError("a duration such as 90, 500ms, 30m, 12h or 7d")
-    return float(found[1]) * _SECONDS[found[2]]
-
-
-def parse_positive_duration(value: str) -> float:
-    seconds = parse_duration(value)
-    if seconds <= 0:
-        raise ValueError("a duration above zero, such as 30s, 30m or 7d")
-    return seconds
-
-
-def parse_lease(value: str) -> float:
-    seconds = parse_duration(value)
-    if not 1 <= seconds <= 3600:
-        raise ValueError("a duration from 1s to 1h")
-    return seconds
-
-
-def parse_lifetime(value: str) -> float:
-    """A duration, or infinity for `never` (left out, it is the store's own default)."""
-    if value.strip().lower() == "never":
-        return math.inf
-    try:
-        return parse_positive_duration(value)
-    except ValueError:
-        raise ValueError("never, or a duration above zero, such as 30m, 12h or 7d") from None
-
-
-def parse_size(value: str) -> int:
-    """Bytes, from `1048576`, `512KiB` or `1MiB`."""
-    found = _SIZE.fullmatch(value.strip())
-    if not found or int(found[1]) == 0:
-        raise ValueError("a size such as 65536, 512KiB or 1MiB")
-    return int(found[1]) * _BYTES[(found[2] or "B").lower()]
-
-
-def parse_flag(value: str) -> bool:
-    word = value.strip().lower()
-    if word not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
-        raise ValueError("true or false")
-    return word in ("true", "1", "yes", "on")
-
-
-def parse_text(value: str) -> str:
-    """The words themselves, or those of the file in `@path`."""
-    if not value.startswith("@"):
-        return value
-    try:
-        return Path(value[1:]).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ValueError(f"a text, or @path of a file that can be read ({type(exc).__name__})") from exc
-
-
-def parse_prefix(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,31}", value):
-        raise ValueError("1 to 32 letters, digits and underscores, beginning with a letter")
-    return value
-
-
-def parse_http_url(value: str) -> str:
-    if not re.fullmatch(r"https?://\S+", value):
-        raise ValueError("a URL that begins with http:// or https://")
-    return value.rstrip("/")
-
-
-def parse_tools(value: str) -> list[dict[str, Any]]:
-    """A JSON list of the Responses API's tools, or `@path` of a file with one."""
-    try:
-        tools = json.loads(parse_text(value))
-    except json.JSONDecodeError:
-        tools = None
-    if not isinstance(tools, list) or not all(isinstance(tool, dict) and "type" in tool for tool in tools):
-        raise ValueError('a JSON list of tools, each an object with a "type", or @path of a file with one')
-    return tools
-
-
-def one_of(*words: str) -> Parser:
-    def parse(value: str) -> str:
-        if value not in words:
-            raise ValueError(", ".join(words[:-1]) + f" or {words[-1]}" if len(words) > 1 else words[0])
-        return value
-
-    return parse
-
-
-def whole(low: int, high: int) -> Parser:
-    def parse(value: str) -> int:
-        if not re.fullmatch(r"\d+", value.strip()) or not low <= int(value) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(value)
-
-    return parse
-
+from gateway.parsing import (
+    Parser,
+    one_of,
+    parse_algorithms,
+    parse_duration,
+    parse_fernet_keys,
+    parse_flag,
+    parse_http_url,
+    parse_lease,
+    parse_lifetime,
+    parse_positive_duration,
+    parse_prefix,
+    parse_rate,
+    parse_size,
+    parse_text,
+    parse_tools,
+    whole,
+)
 
 # --- The settings -------------------------------------------------------------------------------------------
 
 
 def _setting(variable: str, default: Any, parse: Parser, meaning: str, *, secret: bool = False) -> Any:
     return dataclasses.field(
-        default=default, metadata={"variable": variable, "parse": parse, "meaning": meaning, "secret": secret}
+        default=default,
+        repr=not secret,
+        metadata={"variable": variable, "parse": parse, "meaning": meaning, "secret": secret},
     )
 
 
@@ -176,9 +84,35 @@ class Settings:
     local_db: str = _setting(
         "GATEWAY_LOCAL_DB", "local-provider.db", str, "where the local provider keeps its conversations", secret=True
     )
-    auth: str = _setting("GATEWAY_AUTH", "none", one_of("none"), "who may call")
+    auth: str = _setting("GATEWAY_AUTH", "none", one_of("none", "keys", "jwt"), "how callers are told apart")
     allow_anonymous: bool = _setting(
         "GATEWAY_ALLOW_ANONYMOUS", False, parse_flag, "serve other than loopback addresses without auth"
+    )
+    jwt_jwks_url: str | None = _setting("GATEWAY_JWT_JWKS_URL", None, parse_http_url, "where tokens' public keys are")
+    jwt_key: str | None = _setting(
+        "GATEWAY_JWT_KEY", None, parse_text, "the key of tokens: a public one in PEM, or a secret", secret=True
+    )
+    jwt_algorithms: Sequence[str] = _setting(
+        "GATEWAY_JWT_ALGORITHMS", (), parse_algorithms, "the signatures that are taken"
+    )
+    jwt_issuer: str | None = _setting("GATEWAY_JWT_ISSUER", None, str, "who must have issued a token")
+    jwt_audience: str | None = _setting("GATEWAY_JWT_AUDIENCE", None, str, "whom a token must be meant for")
+    jwt_leeway_seconds: float = _setting(
+        "GATEWAY_JWT_LEEWAY", 30.0, parse_duration, "how far clocks may differ when a token's times are checked"
+    )
+    jwt_tenant_claim: str | None = _setting("GATEWAY_JWT_TENANT_CLAIM", None, str, "the claim that names the tenant")
+    jwt_user_claim: str = _setting("GATEWAY_JWT_USER_CLAIM", "sub", str, "the claim that names the user")
+    jwt_role_claim: str | None = _setting(
+        "GATEWAY_JWT_ROLE_CLAIM", None, str, "the claim that makes an admin of whoever has 'admin' in it"
+    )
+    encryption_keys: Sequence[str] = _setting(
+        "GATEWAY_ENCRYPTION_KEY", (), parse_fernet_keys, "encrypts data and metadata in the store", secret=True
+    )
+    audit_log: str | None = _setting("GATEWAY_AUDIT_LOG", None, str, "the file for the lines about security")
+    rate_limit: str | None = _setting("GATEWAY_RATE_LIMIT", None, parse_rate, "requests a principal may send")
+    turn_limit: int = _setting("GATEWAY_TURN_LIMIT", 2000, whole(1, 100_000), "turns under way in one process")
+    principal_turn_limit: int | None = _setting(
+        "GATEWAY_PRINCIPAL_TURN_LIMIT", None, whole(1, 100_000), "turns of one principal under way in one process"
     )
     max_body_bytes: int = _setting("GATEWAY_MAX_BODY", 1024**2, parse_size, "the largest body that is taken")
     worker: str = _setting("GATEWAY_WORKER", "auto", one_of("auto", "gevent", "gthread"), "gunicorn's worker class")
@@ -240,6 +174,7 @@ class Settings:
     def _check(self) -> None:
         if self.provider == "openai" and not self.openai_api_key:
             raise ConfigurationError("GATEWAY_PROVIDER='openai' cannot be used: it needs OPENAI_API_KEY to be set.")
+        self._check_tokens()
         if self.auth == "none" and not self.serves_this_host_only and not self.allow_anonymous:
             raise ConfigurationError(
                 f"HOST={self.host!r} cannot be used without auth: it takes a loopback address, "
@@ -249,6 +184,25 @@ class Settings:
             _parse_workflows(self.workflow)
         except ValueError as exc:
             raise ConfigurationError(f"GATEWAY_WORKFLOW={self.workflow!r} cannot be used: it takes {exc}.") from exc
+
+    def _check_tokens(self) -> None:
+        if self.auth != "jwt":
+            return
+        if bool(self.jwt_key) == bool(self.jwt_jwks_url):
+            raise ConfigurationError(
+                "GATEWAY_AUTH='jwt' cannot be used: it needs GATEWAY_JWT_JWKS_URL or GATEWAY_JWT_KEY, just one of them."
+            )
+        shared = self.jwt_key is not None and "-----BEGIN" not in self.jwt_key
+        # A public key that served as the secret of an HMAC would let everybody sign.
+        if any(name.startswith("HS") != shared for name in self.jwt_algorithms):
+            raise ConfigurationError(
+                f"GATEWAY_JWT_ALGORITHMS={','.join(self.jwt_algorithms)!r} cannot be used: it takes HS algorithms with "
+                "a secret in GATEWAY_JWT_KEY, and only others with public keys."
+            )
+        if shared and len(self.jwt_key or "") < 32:
+            raise ConfigurationError(
+                "GATEWAY_JWT_KEY=(hidden) cannot be used: it takes a secret of 32 characters or more."
+            )
 
 
 _WORKFLOW = re.compile(r"(?:(?P<name>[A-Za-z0-9_-]{1,64})=)?(?P<place>[\w.]+:[\w.]+)")

@@ -104,6 +104,12 @@ class ProviderRejectedError(InvalidRequestError):
 # --- 401 to 405: who, and where ----------------------------------------------------------------------------
 
 
+class UnauthorizedError(GatewayError):
+    """A valid key or token is needed."""
+
+    status, code, type = 401, "unauthorized", "authentication_error"
+
+
 class ForbiddenError(GatewayError):
     """This key or token may not do that."""
 
@@ -204,6 +210,12 @@ class IdempotencyKeyReusedError(GatewayError):
 
 
 # --- 429 and 5xx: not now, or not by us --------------------------------------------------------------------
+
+
+class RateLimitedError(GatewayError):
+    """Too many requests in too short a time."""
+
+    status, code, type, should_retry = 429, "rate_limited", "rate_limit_error", True
 
 
 class ProviderRateLimitedError(GatewayError):

@@ -115,6 +115,26 @@ class Session:
         }
 
 
+class Role(StrEnum):
+    """What a principal may do beside using sessions of its own: an admin sees how the gateway fares."""
+
+    USER = "user"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key that opens the gateway, as the store keeps it: whose it is, and its secret's hash."""
+
+    name: str
+    digest: str
+    """SHA-256 of the secret, in hex."""
+    tenant: str
+    role: Role
+    user_id: str | None
+    created_at: int
+
+
 class TurnState(StrEnum):
     """Waiting: not begun. Running: the provider may have been asked. The others are ends."""
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.common import INTERRUPTED, SessionId, say
-from gateway.config import parse_http_url, parse_text
 from gateway.model import new_session_id
+from gateway.parsing import parse_http_url, parse_text
 
 if TYPE_CHECKING:
     from gateway.cli.client import GatewayClient

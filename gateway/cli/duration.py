@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gateway.config import parse_duration
+from gateway.parsing import parse_duration
 
 
 class Age(click.ParamType[float]):

@@ -33,7 +33,8 @@ _BACKENDS = {
 
 def open_sessions(url: str, *, prefix: str = "gateway", **options: Any) -> SessionManager:
     """The store behind `url`. `prefix` begins table names and Redis keys; `options` are those of `SessionManager`
-    (`lease_seconds`, `lifetime`, `erase_expired`, `clock`). `ConfigurationError` says in one line what is wrong."""
+    (`lease_seconds`, `lifetime`, `erase_expired`, `encryption_keys`, `clock`). `ConfigurationError` says in one line
+    what is wrong."""
     scheme, colon, rest = url.partition(":")
     scheme = scheme.lower()
     if not colon:

@@ -23,8 +23,9 @@ from gateway.errors import (
     VersionMismatchError,
 )
 from gateway.model import Session, SessionKey, Status, TurnRecord, new_turn_id
+from gateway.sessions.owners import Owners
 from gateway.sessions.placing import Placing
-from gateway.sessions.steps import Steps
+from gateway.sessions.sealing import Sealing
 from gateway.sessions.turn import Turn
 from gateway.sessions.values import (
     GIVEN_LIFETIME_MS,
@@ -59,10 +60,12 @@ POLL_SECONDS = 0.05
 """How often the first in the queue looks whether its turn has come: at most 20 store calls a second."""
 
 
-class SessionManager(Steps):
+class SessionManager(Owners):
     """Where mappings, tickets and turn records live. Safe for threads; made anew in a forked process.
 
     `max_waiting`: how many turns of this process may wait at once (`QueueFullError` beyond it).
+    `encryption_keys` (Fernet's): with the first, `data` and `metadata` are encrypted whenever they are written; what
+    was written with any of them, or without, is read. What none of them opens is unavailable, never absent.
     `clock` (epoch seconds) stands in for the store's clock in what concerns a session's lifetime; leases always run
     on the store's own.
     """
@@ -80,6 +83,7 @@ class SessionManager(Steps):
         lifetime: Lifetime | None = None,
         erase_expired: bool = False,
         max_waiting: int | None = None,
+        encryption_keys: Sequence[str] = (),
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.lease_seconds = lease_seconds
@@ -89,8 +93,9 @@ class SessionManager(Steps):
         self.lifetime = lifetime
         self.erase_expired = erase_expired
         self._clock = clock
+        self._sealing = Sealing(encryption_keys)
         self._bell = Bell(max_waiting)
-        self._keeper = Keeper(lease_seconds, self._renew)
+        self._keeper = Keeper(lease_seconds, lambda tickets: self._renew(tickets))
 
     # --- Sessions ------------------------------------------------------------------------------------------
 
@@ -247,24 +252,6 @@ class SessionManager(Steps):
     def claim_undelivered(self, record: TurnRecord) -> bool:
         """Takes that mark away again: True for one of those who try it, however many do so at once."""
         return self._set_undelivered(record, False)
-
-    # --- Whose ids these are -------------------------------------------------------------------------------
-
-    def remember(self, tenant: str, given_ids: Sequence[str]) -> None:
-        """Keeps for `GIVEN_LIFETIME_MS` that this tenant was given these ids of the provider's: of items, and of
-        responses outside of every session (those of turns are in their records)."""
-        self._remember(tenant, list(dict.fromkeys(given_ids)), self.now() + GIVEN_LIFETIME_MS)
-
-    def remembered(self, tenant: str, given_ids: Sequence[str]) -> set[str]:
-        """Those of these ids that this tenant was given."""
-        return self._remembered(tenant, list(dict.fromkeys(given_ids)), self.now()) if given_ids else set()
-
-    def response_owner(self, tenant: str, response_id: str) -> ResponseOwner | None:
-        """Where this response of the tenant's came from; None when it is nobody's, or another tenant's."""
-        owner = self._turn_of_response(tenant, response_id)
-        if owner is None and self.remembered(tenant, [response_id]):
-            return ResponseOwner(None, None)
-        return owner
 
     # --- The end of sessions -------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from gateway.model import Session, SessionKey, TurnRecord
+from gateway.model import ApiKey, Session, SessionKey, TurnRecord
 from gateway.sessions.placing import Placing
 from gateway.sessions.values import Erasure, Filter, Page, ResponseOwner, Standing
 
@@ -109,6 +109,22 @@ class Steps(ABC):
     def _turn_of_response(self, tenant: str, response_id: str) -> ResponseOwner | None:
         """The session (by its name now) and the conversation of the turn with this response, as long as its record, or
         what is left of it, is there."""
+
+    @abstractmethod
+    def _add_key(self, key: ApiKey) -> bool:
+        """As `add_key`; again is no error."""
+
+    @abstractmethod
+    def _find_key(self, name: str) -> ApiKey | None:
+        """As `key`, in one round trip."""
+
+    @abstractmethod
+    def _list_keys(self) -> Sequence[ApiKey]:
+        """Every key, in any order."""
+
+    @abstractmethod
+    def _remove_key(self, name: str) -> bool:
+        """As `remove_key`."""
 
     @abstractmethod
     def _rename(self, turn_id: str, other_turn_id: str, old: Session, new: Session) -> None:

@@ -45,6 +45,11 @@ class Page(NamedTuple):
     next: str | None
 
 
+def edited(session: Session) -> tuple[object, ...]:
+    """What a client may edit, for an edit to be compared by."""
+    return session.data, session.metadata, session.status, session.user_id
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which sessions a listing shows. `tenant=None` means every tenant's."""

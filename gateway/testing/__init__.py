@@ -20,9 +20,11 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
         for module in (
+            "api_keys",
             "contract",
             "crashes",
             "edits",
+            "encryption",
             "erasure",
             "errands",
             "givens",

@@ -37,6 +37,8 @@ class OutageContract(StoreContract):
             lambda: store.turns(KEY),
             lambda: store.erasures(),
             lambda: store.response_ids(KEY, "conv_1"),
+            lambda: store.key("ci"),
+            lambda: store.keys(),
             lambda: store.expire(),
             lambda: store.update(KEY, data={"a": 1}),
             lambda: store.ping(),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from gateway.testing.api_keys import KeysAcrossProcesses, KeysContract
 from gateway.testing.crashes import CrashesAcrossProcesses, CrashesContract
 from gateway.testing.edits import EditsAcrossProcesses, EditsContract
+from gateway.testing.encryption import EncryptionContract, EncryptionOfWhatIsKept
 from gateway.testing.erasure import ErasureAcrossProcesses, ErasureContract
 from gateway.testing.givens import GivensContract
 from gateway.testing.idempotency import IdempotencyAcrossProcesses, IdempotencyContract
@@ -32,6 +34,8 @@ class OneProcessContract(
     ErasureContract,
     RenamingContract,
     PuttingContract,
+    KeysContract,
+    EncryptionContract,
 ):
     """What also a store keeps that no other process can see."""
 
@@ -46,5 +50,7 @@ class SessionManagerContract(
     ErasureAcrossProcesses,
     RenamingAcrossProcesses,
     PuttingAcrossProcesses,
+    KeysAcrossProcesses,
+    EncryptionOfWhatIsKept,
 ):
     """The whole contract of a store."""

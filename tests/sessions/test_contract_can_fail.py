@@ -172,6 +172,26 @@ def an_erasure_leaves_the_mapping(store):
     store._finish_erasure = lambda erasure: finish(replace(erasure, whole=False))
 
 
+@found_by("a_revoked_key_is_gone_and_its_name_is_free")
+def keys_are_kept_in_memory(store):
+    find = store._find_key
+    seen = {}
+    store._find_key = lambda name: seen.get(name) or seen.setdefault(name, find(name))
+
+
+@found_by("a_name_is_one_keys_alone", "of_those_who_make_a_key_of_the_same_name_one_succeeds")
+def the_last_key_of_a_name_wins(store):
+    add = store._add_key
+    store._add_key = lambda key: add(key) or (store._remove_key(key.name), add(key))[1]
+
+
+@found_by("names_that_look_alike_are_different_keys")
+def names_of_keys_are_folded(store):
+    add, find = store._add_key, store._find_key
+    store._add_key = lambda key: add(replace(key, name=key.name.lower()))
+    store._find_key = lambda name: find(name.lower())
+
+
 def run(contract: type, test: str, open_store, tmp_path, **more):
     """Calls a test of the contract as pytest would, with the fixtures that it names."""
     clock = Clock()
@@ -213,6 +233,7 @@ def test_the_contract_finds(defect, test, tmp_path, monkeypatch):
         "test_a_turn_that_runs_elsewhere_is_busy_here",
         "test_an_erasure_outlives_the_process_that_began_it",
         "test_processes_that_edit_at_once_lose_nothing",
+        "test_a_key_opens_every_process_until_one_revokes_it",
     ],
 )
 def test_the_contract_finds_a_store_that_other_processes_do_not_see(test, tmp_path):
@@ -224,3 +245,14 @@ def test_the_contract_finds_a_store_that_other_processes_do_not_see(test, tmp_pa
         assert not isinstance(caught.value, TypeError | AttributeError | NameError)
     finally:
         crew.dismiss()
+
+
+@pytest.mark.parametrize("test", ["what_no_key_opens_is_an_error_and_stays", "keys_are_rotated"])
+def test_the_contract_finds_a_store_that_encrypts_nothing(test, tmp_path):
+    address = StoreAddress(f"sqlite:///{tmp_path}/sessions.db")
+
+    def open_plain(*, encryption_keys=(), **options):
+        return address.open(**options)
+
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        run(SessionManagerContract, f"test_{test}", open_plain, tmp_path)

@@ -2,59 +2,28 @@
 
 import errno
 import json
-import multiprocessing
 import os
 import random
-import resource
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import count
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import SessionNotFoundError, StoreUnavailableError
 from gateway.model import Session, SessionKey, Status, TurnState
-from gateway.sessions import Filter, open_sessions
+from gateway.sessions import Filter
 from gateway.sessions.jsonfile import SessionsFile, open_json
 from gateway.sessions.jsonfile.snapshot import Draft
+from gateway.testing.processes import _fresh as processes
+from tests.sessions.writers import ALICE, bind_for_ever, conversation, count_in_threads, count_up, fill, put, session
 from tests.support import eventually
-
-ALICE = SessionKey("", "alice")
-
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["gateway.sessions.jsonfile"])
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "sessions.json"
-
-
-def session(session_id: str) -> Session:
-    return Session("", session_id, f"conv_{session_id}", created_at=1_000, last_used=2_000)
-
-
-def put(*names: str) -> Callable[[Draft], None]:
-    def edit(draft: Draft) -> None:
-        for name in names:
-            draft.put(session(name))
-
-    return edit
-
-
-def count_up(draft: Draft) -> int:
-    found = draft.get(ALICE) or session("alice")
-    draft.put(replace(found, turns=found.turns + 1))
-    return found.turns + 1
-
-
-def conversation(file: SessionsFile, key: SessionKey = ALICE) -> str | None:
-    found = file.read().get(key)
-    return found and found.conversation_id
 
 
 # --- Reading -----------------------------------------------------------------------------------------------
@@ -233,27 +202,9 @@ def test_a_failed_write_leaves_the_file_and_says_so_to_each(path: Path, monkeypa
     assert file.edit(count_up) == 1
 
 
-def _fill(path: Path, answers: Connection) -> None:
-    file = SessionsFile(path)
-    file.edit(put(*(f"s{number}" for number in range(100))))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 1000,) * 2)
-    before = path.read_bytes()
-    try:
-        file.edit(put(*(f"t{number}" for number in range(100))))
-    except StoreUnavailableError as exc:
-        answers.send(
-            (
-                str(exc),
-                path.read_bytes() == before,
-                [beside.name for beside in file.folder.iterdir()],
-                conversation(file),
-            )
-        )
-
-
 def test_a_full_disk_is_an_error_and_the_file_stays(path: Path) -> None:
     ours, theirs = processes.Pipe()
-    child = processes.Process(target=_fill, args=(path, theirs))
+    child = processes.Process(target=fill, args=(path, theirs))
     child.start()
     theirs.close()
     message, intact, beside, unseen = ours.recv()
@@ -264,20 +215,8 @@ def test_a_full_disk_is_an_error_and_the_file_stays(path: Path) -> None:
     assert not [name for name in beside if name.endswith(".tmp")]
 
 
-def _count_in_threads(path: Path, number: int) -> None:
-    file = SessionsFile(path)
-
-    def job(thread: int) -> None:
-        for step in range(10):
-            file.edit(count_up)
-            file.edit(put(f"p{number}-t{thread}-{step}"))
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(job, range(4)))
-
-
 def test_concurrent_edits_of_four_processes_lose_nothing(path: Path) -> None:
-    children = [processes.Process(target=_count_in_threads, args=(path, number)) for number in range(4)]
+    children = [processes.Process(target=count_in_threads, args=(path, number)) for number in range(4)]
     for child in children:
         child.start()
     for child in children:
@@ -291,22 +230,13 @@ def test_concurrent_edits_of_four_processes_lose_nothing(path: Path) -> None:
     assert alice.turns == 160
 
 
-def _bind_for_ever(url: str, life: int, answers: Connection) -> None:
-    with open_sessions(url, lease_seconds=1) as store:
-        for number in count():
-            key = SessionKey("", f"life-{life}-{number}")
-            with store.turn(key) as turn:
-                bound = turn.bind(f"conv_{life}_{number}")
-            answers.send((key.session_id, bound.conversation_id))
-
-
 def test_killed_a_hundred_times_the_file_parses_and_holds_every_acknowledged_session(path: Path) -> None:
     SessionsFile(path).edit(put(*(f"old-{number}" for number in range(500))))
     acknowledged = {f"old-{number}": f"conv_old-{number}" for number in range(500)}
     chance = random.Random(1)
     for life in range(100):
         ours, theirs = processes.Pipe()
-        child = processes.Process(target=_bind_for_ever, args=(f"json:{path}", life, theirs))
+        child = processes.Process(target=bind_for_ever, args=(f"json:{path}", life, theirs))
         child.start()
         theirs.close()
         acknowledged.update([ours.recv()])

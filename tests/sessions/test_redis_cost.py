@@ -74,6 +74,7 @@ def test_a_read_takes_one_round_trip_and_so_does_renewing_all(store: RedisSessio
         turns = [stack.enter_context(store.turn(SessionKey("", f"s{number}"))) for number in range(20)]
         turns[0].bind("conv_1")
         assert trips(lambda: store.get(turns[0].key)) == 1
+        assert trips(lambda: store.key("ci")) == 1
         assert trips(lambda: store._renew([(turn.key, turn.record.turn_id) for turn in turns])) == 1
 
 

@@ -12,9 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.errors import ConfigurationError, InvalidRequestError, StoreUnavailableError
-from gateway.model import SessionKey
+from gateway.model import ApiKey, Role, SessionKey
 from gateway.sessions import Filter, open_sessions
-from gateway.sessions.sql import SqlSessionManager
+from gateway.sessions.sql import SqlLedger, SqlSessionManager
 from gateway.sessions.sql.schema import VERSION
 from tests.conftest import StoreAddress
 from tests.servers import MariaDB, Postgres
@@ -166,6 +166,22 @@ def test_a_start_that_was_cut_off_is_made_up_for(name: str, make_store_address: 
             turn.bind("conv_1")
         indices = sa.inspect(store._database.engine).get_indexes(f"{address.prefix}_turns")
         assert f"{address.prefix}_turns_fence" in {index["name"] for index in indices}
+
+
+@pytest.mark.parametrize("name", ["json", *SQL])
+def test_a_store_from_before_there_were_api_keys_can_keep_them(name: str, make_store_address: MAKE) -> None:
+    address = make_store_address(name)
+    with open_sessions(address.url, prefix=address.prefix) as store:
+        assert isinstance(store, SqlLedger)
+        with store.turn(KEY) as turn:
+            session = turn.bind("conv_1")
+        with store._database.transaction() as work:
+            work.execute(sa.text(f"DROP TABLE {address.prefix}_keys"))
+    with open_sessions(address.url, prefix=address.prefix) as store:
+        key = ApiKey("ci", "d" * 64, "acme", Role.USER, None, 1)
+        assert store.add_key(key)
+        assert list(store.keys()) == [key]
+        assert store.get(KEY) == session
 
 
 @pytest.mark.parametrize("name", SQL)

@@ -259,6 +259,17 @@ def test_fences_grow_where_another_hosts_clock_runs_ahead(store: SqlSessionManag
     assert fences == [ahead + 1, ahead + 2, ahead + 3]
 
 
+@pytest.mark.parametrize("name", ["sqlite", "postgresql", "mariadb"])
+def test_what_a_hand_wrote_in_other_words_can_be_edited(name: str, make_store_address: MAKE) -> None:
+    address = make_store_address(name)
+    with open_sessions(address.url, prefix=address.prefix) as store:
+        assert isinstance(store, SqlSessionManager)
+        run_turn(store)
+        with store._database.transaction() as work:
+            work.execute(sa.update(store._sessions).values(data='{ "b": 2,  "a": 1 }'))
+        assert store.update(KEY, data={"c": 3}).data == {"a": 1, "b": 2, "c": 3}
+
+
 @pytest.mark.parametrize("name", ["postgresql", "mariadb"])
 def test_an_edit_whose_answer_is_lost_is_not_made_twice(name: str, make_store_address: MAKE) -> None:
     address = make_store_address(name)

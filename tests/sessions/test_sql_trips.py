@@ -83,7 +83,9 @@ def test_a_turn_of_a_known_session_is_six_statements(name: str, make_store_addre
 
 
 @pytest.mark.parametrize("name", ["postgresql", "mariadb"])
-def test_and_six_round_trips_on_the_wire(name: str, make_store_address: MAKE, request: pytest.FixtureRequest) -> None:
+def test_and_six_round_trips_on_the_wire_and_an_api_key_one(
+    name: str, make_store_address: MAKE, request: pytest.FixtureRequest
+) -> None:
     address = make_store_address(name)
     server = request.getfixturevalue({"postgresql": "postgres"}.get(name, name))
     with CountingProxy(server.port) as network, open_sql(address, network.through(address.url)) as store:
@@ -92,6 +94,8 @@ def test_and_six_round_trips_on_the_wire(name: str, make_store_address: MAKE, re
         before = network.trips
         run_streamed_turn(store)
         assert network.trips - before == 6
+        store.key("ci")
+        assert network.trips - before == 7
 
 
 @pytest.mark.parametrize("name", ["postgresql", "mariadb"])

@@ -26,6 +26,7 @@ from gateway.sessions.sql.engine import Database
 from gateway.sessions.sql.ledger import SqlLedger, of_session
 from gateway.sessions.sql.listing import Cursor, parse_cursor
 from gateway.sessions.sql.schema import Tables
+from gateway.sessions.values import edited
 
 
 class JsonFileSessionManager(SqlLedger):
@@ -76,7 +77,7 @@ class JsonFileSessionManager(SqlLedger):
     def _swap(self, old: Session, new: Session) -> bool:
         def swap(draft: Draft) -> bool:
             found = draft.get(old.key)
-            if found is None or _edited(found) != _edited(old) or found.conversation_id != old.conversation_id:
+            if found is None or edited(found) != edited(old) or found.conversation_id != old.conversation_id:
                 return False
             draft.put(replace(found, data=new.data, metadata=new.metadata, status=new.status, user_id=new.user_id))
             return True
@@ -247,10 +248,6 @@ class JsonFileSessionManager(SqlLedger):
 
     def _holds(self, turn_id: str) -> bool:
         return bool(self._database.rows(self._tickets.check, {"ticket": turn_id}))
-
-
-def _edited(session: Session) -> tuple[Any, ...]:
-    return session.data, session.metadata, session.status, session.user_id
 
 
 def _generation(session: Session) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,19 @@ from gateway.errors import ConfigurationError, StoreUnavailableError
 from gateway.sessions.jsonfile.manager import JsonFileSessionManager
 from gateway.sessions.jsonfile.replacing import may_write
 from gateway.sessions.jsonfile.sessions_file import SessionsFile
+from gateway.sessions.sealing import Sealing
 from gateway.sessions.sql.engine import Database
 from gateway.sessions.sql.opening import open_file
 from gateway.sessions.sql.schema import Tables, prepare
 
 
-def open_json(url: str, *, prefix: str = "gateway", **options: Any) -> JsonFileSessionManager:
+def open_json(
+    url: str, *, prefix: str = "gateway", encryption_keys: Sequence[str] = (), **options: Any
+) -> JsonFileSessionManager:
     """A store in the file that `json:PATH` names, taken literally but for a leading `~`: relative to the working
     directory, spaces and all. `sessions.json.d` beside it holds everything else."""
     path = _parse(url)
-    file = _open_sessions_file(path)
+    file = _open_sessions_file(path, Sealing(encryption_keys))
     try:
         database, alive = open_file(
             sa.URL.create("sqlite", database=str(file.folder / "turns.db")), alive_folder=file.folder / "alive"
@@ -29,7 +33,7 @@ def open_json(url: str, *, prefix: str = "gateway", **options: Any) -> JsonFileS
         try:
             tables = Tables(prefix, database.engine.dialect)
             _prepare(database, tables, file)
-            return JsonFileSessionManager(file, database, tables, alive, **options)
+            return JsonFileSessionManager(file, database, tables, alive, encryption_keys=encryption_keys, **options)
         except BaseException:
             alive.close()
             database.close()
@@ -53,7 +57,7 @@ def _parse(url: str) -> Path:
         raise ConfigurationError(f"{url!r} names no file: {exc}") from exc
 
 
-def _open_sessions_file(path: Path) -> SessionsFile:
+def _open_sessions_file(path: Path, sealing: Sealing) -> SessionsFile:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise ConfigurationError(f"{target} is a folder; json: needs the path of a file in it.")
@@ -64,7 +68,7 @@ def _open_sessions_file(path: Path) -> SessionsFile:
     if target.exists() and not may_write(target):
         raise ConfigurationError(f"Cannot write to the file {target}.")
     try:
-        return SessionsFile(target)
+        return SessionsFile(target, sealing=sealing)
     except StoreUnavailableError as exc:
         raise ConfigurationError(str(exc)) from exc
     except OSError as exc:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import orjson
 
 from gateway.sessions.jsonfile.records import CorruptError, Entry, parse_entry
+from gateway.sessions.sealing import Sealing
 
 _KEEP_BYTES = 256 * 1024
 _LINE_BYTES = 16 * 1024  # what changes more at once is read from the file
@@ -37,8 +38,9 @@ class Stamp(NamedTuple):
 class Recent:
     """The last rewrites, oldest first, one a line. Written under the file's lock, read without it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sealing: Sealing) -> None:
         self._path = path
+        self._sealing = sealing
 
     def add(self, before: Stamp, after: Stamp, changes: Mapping[str, Entry | None]) -> None:
         """Before the new version takes its place, so that it is never there without its line. What was dropped leaves
@@ -82,7 +84,7 @@ class Recent:
                     if member is None:
                         changed.pop(name, None)
                     else:
-                        changed[name] = parse_entry(member.encode())
+                        changed[name] = parse_entry(member.encode(), self._sealing)
         except (OSError, ValueError, TypeError, AttributeError, CorruptError):
             return None
         return changed

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 import orjson
 
 from gateway.model import JSON, Session, SessionKey, Status, parse_time
+from gateway.sessions.sealing import PLAIN, SealedError, Sealing, is_sealed
 
 HEAD, SEPARATOR, TAIL = b"{\n  ", b",\n  ", b"\n}\n"
 EMPTY = b"{}\n"
@@ -34,6 +35,9 @@ _DEFAULTS: JSON = {
     "generation": 1,
     "turns": 0,
 }
+
+SEALED = ("data", "metadata")
+"""The fields that are a text instead of an object when they are encrypted."""
 
 _RUN = 64  # records compared at a time
 
@@ -54,20 +58,21 @@ def name_of(key: SessionKey) -> str:
     return f"{key.tenant}/{key.session_id}" if key.tenant else key.session_id
 
 
-def encode_entry(session: Session, before: Entry | None) -> Entry:
+def encode_entry(session: Session, before: Entry | None, sealing: Sealing) -> Entry:
     """The entry that `session` makes out of the one `before`: every field that it does not know stays as it was."""
     record = _parse_member(before.member)[1] if before is not None else {}
     for name, value in session.as_dict().items():
         # The original's four fields, and what says anything: half the bytes in every rewrite of every session.
         if name in record or name not in _DEFAULTS or value != _DEFAULTS[name]:
-            record[name] = value
+            sealed = sealing.seal(session.key, name, value) if name in SEALED else ""
+            record[name] = sealed if is_sealed(sealed) else value
     return Entry(session, _encode_member(name_of(session.key), record))
 
 
-def parse_entry(member: bytes) -> Entry:
+def parse_entry(member: bytes, sealing: Sealing) -> Entry:
     """The entry of one member in the usual layout."""
     name, record = _parse_member(member)
-    return Entry(parse_record(name, record, 1), member)
+    return Entry(parse_record(name, record, 1, sealing), member)
 
 
 def encode_file(entries: Iterable[Entry]) -> Iterator[bytes]:
@@ -84,16 +89,16 @@ def encode_file(entries: Iterable[Entry]) -> Iterator[bytes]:
     yield TAIL
 
 
-def parse_file(content: bytes, known: Mapping[str, Entry]) -> dict[str, Entry]:
+def parse_file(content: bytes, known: Mapping[str, Entry], sealing: Sealing) -> dict[str, Entry]:
     """The entries in `content`, in its order. Those whose bytes are as in `known` are taken from there.
     `CorruptError` unless every record can be used."""
     if not content:
         raise CorruptError("is empty (0 bytes), which is not JSON")
-    entries = _parse_members(content, known)
-    return entries if entries is not None else _parse_any(content)
+    entries = _parse_members(content, known, sealing)
+    return entries if entries is not None else _parse_any(content, sealing)
 
 
-def _parse_members(content: bytes, known: Mapping[str, Entry]) -> dict[str, Entry] | None:
+def _parse_members(content: bytes, known: Mapping[str, Entry], sealing: Sealing) -> dict[str, Entry] | None:
     """None when the file is not in the usual layout, or not valid at all."""
     end = len(content) - (2 if content.endswith(b"\n}") else 3)
     if not content.startswith(HEAD + b'"') or not content.startswith(b"\n}", end):
@@ -131,7 +136,10 @@ def _parse_members(content: bytes, known: Mapping[str, Entry]) -> dict[str, Entr
             except ValueError:
                 return None
             found = known.get(name)
-            entry = found if found and found.member == member else Entry(parse_record(name, record, count), member)
+            if found and found.member == member:
+                entry = found
+            else:
+                entry = Entry(parse_record(name, record, count, sealing), member)
             if found:  # the comparison goes on behind it, wherever it stood
                 places = places or {name: place for place, name in enumerate(names)}
                 place = places[name] + 1
@@ -140,7 +148,7 @@ def _parse_members(content: bytes, known: Mapping[str, Entry]) -> dict[str, Entr
     return entries if count == len(entries) else None
 
 
-def _parse_any(content: bytes) -> dict[str, Entry]:
+def _parse_any(content: bytes, sealing: Sealing) -> dict[str, Entry]:
     """Any layout. Slower and stricter than orjson, which takes the last of two members of the same name."""
     try:
         whole = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_no_name_twice, parse_constant=_no_constant)
@@ -152,7 +160,7 @@ def _parse_any(content: bytes) -> dict[str, Entry]:
         raise CorruptError(f"holds {_kind(whole)} where an object of sessions should be")
     entries: dict[str, Entry] = {}
     for number, (name, record) in enumerate(whole.items(), 1):
-        session = parse_record(name, record, number)
+        session = parse_record(name, record, number, sealing)
         try:
             entries[name] = Entry(session, _encode_member(name, record))
         except TypeError as exc:  # half a surrogate pair, or an integer of more than 64 bits
@@ -184,12 +192,12 @@ def _encode_member(name: str, record: JSON) -> bytes:
     return orjson.dumps({name: record}, option=orjson.OPT_INDENT_2)[len(HEAD) : -len(b"\n}")]
 
 
-def parse_record(name: str, record: object, number: int) -> Session:
+def parse_record(name: str, record: object, number: int, sealing: Sealing = PLAIN) -> Session:
     """The session in a record: the four fields of the original are needed, the others have defaults."""
     if not isinstance(record, dict):
         raise CorruptError(f"is not a file of sessions: its member {number} is {_kind(record)}, not a record")
     tenant, _, session_id = name.rpartition("/")
-    field = _Fields(record, number)
+    field = _Fields(_unsealed(SessionKey(tenant, session_id), record, number, sealing), number)
     field("session_id", str, default=session_id)
     return Session(
         tenant=tenant,
@@ -205,6 +213,19 @@ def parse_record(name: str, record: object, number: int) -> Session:
         generation=field("generation", int, default=1),
         turns=field("turns", int, default=0),
     )
+
+
+def _unsealed(key: SessionKey, record: JSON, number: int, sealing: Sealing) -> JSON:
+    """The record with its sealed fields opened."""
+    opened: JSON = {}
+    for name in SEALED:
+        text = record.get(name)
+        if isinstance(text, str) and is_sealed(text):
+            try:
+                opened[name] = sealing.unseal(key, name, text)
+            except SealedError as exc:
+                raise CorruptError(f"cannot be used: {name!r} of record {number} {exc}") from exc
+    return {**record, **opened} if opened else record
 
 
 class _Fields(NamedTuple):

@@ -23,6 +23,7 @@ from gateway.sessions.jsonfile.recent import Recent, Stamp
 from gateway.sessions.jsonfile.records import CorruptError, Entry, encode_file, parse_file
 from gateway.sessions.jsonfile.replacing import clean, replace_file, sync_folder
 from gateway.sessions.jsonfile.snapshot import Draft, Edit, Snapshot
+from gateway.sessions.sealing import PLAIN, Sealing
 
 T = TypeVar("T")
 
@@ -42,16 +43,17 @@ class SessionsFile:
     `path` is followed once, so that a link stays a link and all who come by it share one lock.
     """
 
-    def __init__(self, path: Path, *, lock_seconds: float = LOCK_SECONDS) -> None:
+    def __init__(self, path: Path, *, lock_seconds: float = LOCK_SECONDS, sealing: Sealing = PLAIN) -> None:
         self.path = Path(os.path.realpath(path))
         self.folder = self.path.with_name(self.path.name + ".d")
         self.folder.mkdir(exist_ok=True)
+        self._sealing = sealing
         self._snapshot = Snapshot(None, {})
         self._pinned: int | None = None
         self._outdated: deque[int] = deque()
         self._missed_at: float | None = None
         self._loading = threading.Lock()
-        self._recent = Recent(self.folder / "recent")
+        self._recent = Recent(self.folder / "recent", sealing)
         self._queue: deque[Edit[Any]] = deque()
         self._leading = threading.Lock()
         self._lock = filelock.FileLock(
@@ -147,7 +149,7 @@ class SessionsFile:
             raise self._unavailable(f"cannot be read: {exc.strerror}") from exc
         self.parses += 1
         try:
-            return Snapshot(before, parse_file(content, known.entries))
+            return Snapshot(before, parse_file(content, known.entries, self._sealing))
         except CorruptError as exc:
             raise self._unavailable(f"{exc}. It is left as it is: mend it, or move it away to begin anew") from exc
 
@@ -190,7 +192,7 @@ class SessionsFile:
                 entries = dict(before.entries)
                 changes: dict[str, Entry | None] = {}
                 for edit in edits:
-                    for name, entry in edit.apply(entries).items():
+                    for name, entry in edit.apply(entries, self._sealing).items():
                         changes[name] = entry
                         if entry is None:
                             entries.pop(name, None)

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from gateway.model import Session, SessionKey
 from gateway.sessions.jsonfile.recent import Stamp
 from gateway.sessions.jsonfile.records import Entry, encode_entry, name_of
+from gateway.sessions.sealing import Sealing
 
 T = TypeVar("T")
 
@@ -50,8 +51,9 @@ class Snapshot:
 class Draft:
     """What one edit sees and changes: the sessions as they are now, under the file's lock."""
 
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
+    def __init__(self, entries: Mapping[str, Entry], sealing: Sealing) -> None:
         self._entries = entries
+        self._sealing = sealing
         self.changes: dict[str, Entry | None] = {}
 
     def get(self, key: SessionKey) -> Session | None:
@@ -66,7 +68,7 @@ class Draft:
         name = name_of(session.key)
         before = self._entry(name)
         if before is None or before.session != session:
-            self.changes[name] = encode_entry(session, before)
+            self.changes[name] = encode_entry(session, before, self._sealing)
 
     def drop(self, key: SessionKey) -> None:
         name = name_of(key)
@@ -77,7 +79,7 @@ class Draft:
         """Puts `session` in place of the one at `key`, with the fields that nobody here knows."""
         before = self._entry(name_of(key))
         self.drop(key)
-        self.changes[name_of(session.key)] = encode_entry(session, before)
+        self.changes[name_of(session.key)] = encode_entry(session, before, self._sealing)
 
     def _entry(self, name: str) -> Entry | None:
         return self.changes[name] if name in self.changes else self._entries.get(name)
@@ -93,8 +95,8 @@ class Edit(Generic[T]):
         self.done = False
         self.error: BaseException | None = None
 
-    def apply(self, entries: Mapping[str, Entry]) -> dict[str, Entry | None]:
-        draft = Draft(entries)
+    def apply(self, entries: Mapping[str, Entry], sealing: Sealing) -> dict[str, Entry | None]:
+        draft = Draft(entries, sealing)
         try:
             self.result = self.change(draft)
         except Exception as exc:  # its own caller's, and nobody else's

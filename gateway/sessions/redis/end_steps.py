@@ -11,10 +11,11 @@ from gateway.sessions.base import KEY_LIFETIME_MS, Erasure
 from gateway.sessions.redis.keys import decode_expiring, decode_key, encode_key
 from gateway.sessions.redis.link import Command
 from gateway.sessions.redis.parts import RedisParts
-from gateway.sessions.redis.records import decode_erasure, decode_turn, encode_erasure
+from gateway.sessions.redis.records import FIELDS, decode_erasure, decode_session, decode_turn, encode_erasure
 
 _EXPIRE_AT_ONCE = 25
 _TRIM_AT_ONCE = 200
+_EDITED = -2
 
 
 class EndSteps(RedisParts):
@@ -76,19 +77,22 @@ class EndSteps(RedisParts):
 
     def _rename(self, turn_id: str, other_turn_id: str, old: Session, new: Session) -> None:
         records, responses = self._records(old.key), self._responses(old.key)
-        step = self._link.script(
-            "rename",
-            [*self._keys.of(old.key), *self._keys.of(new.key)],
-            turn_id,
-            self._lease_ms,
-            self._expiring,
-            other_turn_id,
-            old.conversation_id,
-            new.session_id,
-            new.user_id or "",
-        )
-        commands = [self._indices.enter(new), self._erasure_due(new.key), step]
-        (moved,) = self._link.learn(self._link.batch(commands, atomic=True)[-1])
+        moved = _EDITED
+        while moved == _EDITED:
+            step = self._link.script(
+                "rename",
+                [*self._keys.of(old.key), *self._keys.of(new.key)],
+                turn_id,
+                self._lease_ms,
+                self._expiring,
+                other_turn_id,
+                old.conversation_id,
+                new.session_id,
+                new.user_id or "",
+                *self._resealed(old.key, new.key),
+            )
+            commands = [self._indices.enter(new), self._erasure_due(new.key), step]
+            (moved,) = self._link.learn(self._link.batch(commands, atomic=True)[-1])
         if moved == 1:
             self._move_claims(records, new.session_id)
             self._move_given(new.key, responses)
@@ -99,6 +103,15 @@ class EndSteps(RedisParts):
             raise self._lost(turn_id)
         if moved < 0:
             raise SessionExistsError(param="session_id")
+
+    def _resealed(self, old: SessionKey, new: SessionKey) -> list[str]:
+        """Data and metadata as they are, and as they are to be: what is sealed names its session."""
+        row = self._link.call("HMGET", self._keys.session(old), *FIELDS)
+        found = decode_session(old, row, self._sealing)
+        if found is None:
+            return ["", "", "", ""]  # the step will say what has become of it
+        was = [row[FIELDS.index("data")], row[FIELDS.index("metadata")]]
+        return [*was, self._sealing.seal(new, "data", found.data), self._sealing.seal(new, "metadata", found.metadata)]
 
     def _expire(self, limit: int) -> int:
         now = self.now()

@@ -73,7 +73,7 @@ class Indices:
         def write(answers: list[Any]) -> list[Command]:
             commands: list[Command] = []
             for key, values in zip(keys, answers, strict=True):
-                commands += self._corrections(key, decode_session(key, values), users)
+                commands += self._corrections(key, decode_session(key, values, None), users)
             return commands
 
         names = [self._keys.session(key) for key in keys]

@@ -17,6 +17,7 @@
                       :trim               zset: sessions by when their old turn records are due
     {prefix}:tenants                      zset: tenants by their latest new session
     {prefix}:erasures                     zset: TENANT/SESSION with something to be erased, by time
+    {prefix}:api-keys                     hash: an API key's name → its hash, and whose it is (JSON)
 
 The braces around TENANT/… are literal. Neither a session id nor what is percent-encoded (tenants, users, idempotency
 keys) can hold a slash or a brace.
@@ -43,6 +44,7 @@ class Keys:
         self.prefix = prefix
         self.tenants = f"{prefix}:tenants"
         self.erasures = f"{prefix}:erasures"
+        self.api_keys = f"{prefix}:api-keys"
 
     def of(self, key: SessionKey) -> tuple[str, ...]:
         """The keys of a session in the order in which its scripts know them."""

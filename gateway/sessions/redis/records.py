@@ -10,6 +10,7 @@ import orjson
 from gateway.errors import StoreUnavailableError
 from gateway.model import JSON, Session, SessionKey, Status, TurnRecord, TurnState
 from gateway.sessions.base import Erasure
+from gateway.sessions.sealing import PLAIN, SealedError, Sealing
 
 FIELDS = (
     "conversation_id",
@@ -42,12 +43,7 @@ _TURN_FIELDS = (
 )
 
 
-def encode_json(value: JSON) -> str:
-    """One text for equal values."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def encode_session(session: Session) -> list[str | int]:
+def encode_session(session: Session, sealing: Sealing = PLAIN) -> list[str | int]:
     """Fields and values in turn; what is None is left out."""
     fields: dict[str, str | int | None] = {
         "tenant": session.tenant,
@@ -58,16 +54,17 @@ def encode_session(session: Session) -> list[str | int]:
         "expires_at": session.expires_at,
         "status": session.status.value,
         "user_id": session.user_id,
-        "data": encode_json(session.data),
-        "metadata": encode_json(session.metadata),
+        "data": sealing.seal(session.key, "data", session.data),
+        "metadata": sealing.seal(session.key, "metadata", session.metadata),
         "generation": session.generation,
         "turns": session.turns,
     }
     return [part for name, value in fields.items() if value is not None for part in (name, value)]
 
 
-def decode_session(key: SessionKey, values: Sequence[str | None]) -> Session | None:
-    """The session whose `FIELDS` have these values; None when there is none of them."""
+def decode_session(key: SessionKey, values: Sequence[str | None], sealing: Sealing | None) -> Session | None:
+    """The session whose `FIELDS` have these values; None when there is none of them. Without `sealing` what may be
+    sealed is left out."""
     conversation_id, created_at, last_used, expires_at, status, user_id, data, metadata, generation, turns = values
     if conversation_id is None and all(value is None for value in values):
         return None
@@ -81,11 +78,13 @@ def decode_session(key: SessionKey, values: Sequence[str | None]) -> Session | N
             expires_at=None if expires_at is None else int(expires_at),
             status=Status(_present(status)),
             user_id=user_id,
-            data=_parse_object(data),
-            metadata=_parse_object(metadata),
+            data=sealing.unseal(key, "data", _present(data)) if sealing else {},
+            metadata=sealing.unseal(key, "metadata", _present(metadata)) if sealing else {},
             generation=int(_present(generation)),
             turns=int(_present(turns)),
         )
+    except SealedError as exc:
+        raise StoreUnavailableError(f"What is kept with session {key.session_id!r} {exc}.", retry_after=1) from exc
     except ValueError as exc:
         raise StoreUnavailableError(f"The record of session {key.session_id!r} in Redis is corrupt.") from exc
 

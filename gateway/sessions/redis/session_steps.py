@@ -10,7 +10,7 @@ from itertools import islice
 import orjson
 
 from gateway.errors import InvalidRequestError
-from gateway.model import Session, SessionKey
+from gateway.model import JSON, Session, SessionKey
 from gateway.sessions.base import Filter, Page
 from gateway.sessions.placing import Placing, place
 from gateway.sessions.redis.indices import Place
@@ -20,7 +20,6 @@ from gateway.sessions.redis.records import (
     FIELDS,
     decode_session,
     encode_erasure,
-    encode_json,
     encode_session,
 )
 
@@ -32,7 +31,7 @@ MOST_GONE = 1000
 
 class SessionSteps(RedisParts):
     def _get(self, key: SessionKey) -> Session | None:
-        return decode_session(key, self._link.call("HMGET", self._keys.session(key), *FIELDS))
+        return decode_session(key, self._link.call("HMGET", self._keys.session(key), *FIELDS), self._sealing)
 
     def _bind(self, turn_id: str, session: Session, *, replaces: Session | None, erase_old: bool) -> Session:
         key = session.key
@@ -44,14 +43,16 @@ class SessionSteps(RedisParts):
             commands.append(self._erasure_due(key))
         follows = replaces is not None and session.generation == replaces.generation + 1
         how = "generation" if follows else "whole"
-        commands.append(self._command("bind", key, turn_id, *old, *erasure, how, *encode_session(session)))
+        commands.append(
+            self._command("bind", key, turn_id, *old, *erasure, how, *encode_session(session, self._sealing))
+        )
         # What is bound is read in the same breath: an editor may have been there since the turn began.
         commands.append(("HMGET", self._keys.session(key), *FIELDS))
         *_, step, values = self._link.batch(commands, atomic=True)
         held, written = self._link.learn(step)
         if not held:
             self._refused(turn_id, session)
-        bound = decode_session(key, values)
+        bound = decode_session(key, values, self._sealing)
         if bound is None or bound.status is not session.status or not written:
             self._indices.tidy_one(session)
         elif replaces is not None and not follows:
@@ -59,11 +60,11 @@ class SessionSteps(RedisParts):
         return session if bound is None else bound
 
     def _swap(self, old: Session, new: Session) -> bool:
-        data, metadata = encode_json(old.data), encode_json(old.metadata)
-        key = new.key
+        key, seal = new.key, self._sealing.seal
+        data, metadata = seal(key, "data", old.data), seal(key, "metadata", old.metadata)
+        wanted = (seal(key, "data", new.data), seal(key, "metadata", new.metadata), new.status.value)
         while True:
             user = old.user_id or ""
-            wanted = (encode_json(new.data), encode_json(new.metadata), new.status.value)
             edit = self._command("swap", key, "", old.conversation_id, data, metadata, old.status.value, user, *wanted)
             if new.status is old.status:
                 done, *was = self._link.step(edit)
@@ -75,10 +76,17 @@ class SessionSteps(RedisParts):
                 return True
             if was[2:] != [old.status.value, old.user_id, old.conversation_id]:
                 return False
-            # The same in other words, as a hand leaves it behind, is the same.
-            if (was[0], was[1]) == (data, metadata) or not _same(was[0], old.data) or not _same(was[1], old.metadata):
+            # The same in other words, as a hand or another sealing leaves it behind, is the same.
+            same = self._says(key, "data", was[0], old.data) and self._says(key, "metadata", was[1], old.metadata)
+            if (was[0], was[1]) == (data, metadata) or not same:
                 return False
             data, metadata = was[0], was[1]
+
+    def _says(self, key: SessionKey, name: str, text: str | None, value: JSON) -> bool:
+        try:
+            return self._sealing.unseal(key, name, text or "") == value
+        except ValueError:
+            return False
 
     def _put(self, sessions: Sequence[Session], replace: bool) -> Sequence[Placing]:
         placings: dict[SessionKey, Placing] = {}
@@ -97,14 +105,16 @@ class SessionSteps(RedisParts):
         users: set[str] = set()
         commands: list[Command] = []
         for session, row in zip(sessions, rows, strict=True):
-            found = decode_session(session.key, row)
+            found = decode_session(session.key, row, self._sealing)
             placing = placings[session.key] = place(found, session, replace=replace)
             if not placing.writes:
                 continue
             if found is not None:
                 users.update(user for user in (found.user_id, session.user_id) if user is not None)
             was = ("" if value is None else value for value in row)
-            step = self._command("put", session.key, "", len(FIELDS), *FIELDS, *was, *encode_session(session))
+            step = self._command(
+                "put", session.key, "", len(FIELDS), *FIELDS, *was, *encode_session(session, self._sealing)
+            )
             tenant = ("ZADD", self._keys.tenants, "GT", self.now(), session.tenant)
             commands += [tenant, self._indices.enter(session), step]
             written.append(session)
@@ -128,7 +138,7 @@ class SessionSteps(RedisParts):
             rows = self._link.batch([("HMGET", self._keys.session(key), *FIELDS) for key in keys])
             stale = []
             for at, key, row in zip(some, keys, rows, strict=True):
-                session = decode_session(key, row)
+                session = decode_session(key, row, self._sealing)
                 if session is None or not _is_filed(wanted, session):
                     stale.append(key)
                 elif _passes(wanted, session) and not self._expired(session):
@@ -155,13 +165,6 @@ def _passes(wanted: Filter, session: Session) -> bool:
     return (wanted.status is None or session.status is wanted.status) and (
         wanted.used_before is None or session.last_used < wanted.used_before
     )
-
-
-def _same(text: str | None, value: object) -> bool:
-    try:
-        return bool(orjson.loads(text or "") == value)
-    except ValueError:
-        return False
 
 
 def _encode_cursor(place: Place) -> str:

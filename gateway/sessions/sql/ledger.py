@@ -8,9 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.errors import InvalidRequestError
-from gateway.model import SessionKey, TurnRecord, TurnState
+from gateway.model import ApiKey, SessionKey, TurnRecord, TurnState
 from gateway.sessions.alive import Alive
 from gateway.sessions.base import Erasure, ResponseOwner
+from gateway.sessions.sql.api_keys import ApiKeys
 from gateway.sessions.sql.engine import Database
 from gateway.sessions.sql.given import Given
 from gateway.sessions.sql.pruning import Pruner
@@ -31,6 +32,7 @@ class SqlLedger(SqlQueue):
         super().__init__(database, tables, alive, **options)
         self._pruner = Pruner(tables.turns, self._tickets)
         self._given = Given(tables.given)
+        self._api_keys = ApiKeys(tables.keys)
 
     # --- Turn records --------------------------------------------------------------------------------------
 
@@ -78,7 +80,7 @@ class SqlLedger(SqlQueue):
         # Not a second time: who claims the mark must be told once that it is theirs.
         return self._database.change(self._records.set_undelivered, mark, repeat=False) > 0
 
-    # --- Whose ids these are -------------------------------------------------------------------------------
+    # --- Whose ids these are, and who has a key ------------------------------------------------------------
 
     def _turn_of_response(self, tenant: str, response_id: str) -> ResponseOwner | None:
         rows = self._database.rows(self._records.of_response, {"of_tenant": tenant, "response": response_id})
@@ -89,6 +91,18 @@ class SqlLedger(SqlQueue):
 
     def _remembered(self, tenant: str, given_ids: Sequence[str], now: int) -> set[str]:
         return self._given.remembered(self._database, tenant, given_ids, now)
+
+    def _add_key(self, key: ApiKey) -> bool:
+        return self._api_keys.add(self._database, key)
+
+    def _find_key(self, name: str) -> ApiKey | None:
+        return self._api_keys.find(self._database, name)
+
+    def _list_keys(self) -> Sequence[ApiKey]:
+        return self._api_keys.all(self._database)
+
+    def _remove_key(self, name: str) -> bool:
+        return self._api_keys.remove(self._database, name)
 
     def _row(self, turn_id: str) -> sa.Row[Any] | None:
         return next(iter(self._database.rows(self._records.by_ticket, {"ticket": turn_id})), None)

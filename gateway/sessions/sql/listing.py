@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from gateway.errors import InvalidRequestError
 from gateway.sessions.base import Filter, Page
 from gateway.sessions.sql.engine import Database
-from gateway.sessions.sql.rows import COLUMNS, decode_session
+from gateway.sessions.sql.rows import COLUMNS, Rows
 
 FEW = 3000
 """From so many sessions of a prefix on they are no longer sorted for a page."""
@@ -45,7 +45,7 @@ def parse_cursor(text: str) -> Cursor:
 
 
 def list_page(
-    database: Database, sessions: sa.Table, wanted: Filter, limit: int, after: str | None, *, now: int
+    database: Database, sessions: sa.Table, rows: Rows, wanted: Filter, limit: int, after: str | None, *, now: int
 ) -> Page:
     """One page of the sessions that `wanted` names and that have not expired."""
     s = sessions.c
@@ -72,7 +72,7 @@ def list_page(
         cursor = parse_cursor(after)
         # The first condition says nothing new, but it is the one by which MySQL enters the index.
         statement = statement.where(s.last_used <= cursor.last_used, sa.tuple_(*place) < sa.tuple_(*cursor))
-    found = [decode_session(row) for row in database.rows(statement)]
+    found = [rows.decode(row) for row in database.rows(statement)]
     page, more = found[:limit], len(found) > limit
     return Page(page, Cursor(page[-1].last_used, page[-1].session_id, page[-1].tenant).encode() if more else None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,9 +18,10 @@ from gateway.sessions.sql.engine import CollisionError, Database
 from gateway.sessions.sql.ledger import SqlLedger, of_session
 from gateway.sessions.sql.listing import list_page
 from gateway.sessions.sql.putting import Putting
-from gateway.sessions.sql.rows import COLUMNS, decode_session, encode_session
+from gateway.sessions.sql.rows import COLUMNS, Rows
 from gateway.sessions.sql.schema import Tables
 from gateway.sessions.sql.tickets import HOLDS, Tickets, parameter
+from gateway.sessions.values import edited
 
 _SKEW_MS = 1000
 """Clocks followed from afar differ by milliseconds: what has expired for one process may not have for another. So a
@@ -35,7 +37,8 @@ class SqlSessionManager(SqlLedger):
         self._sessions = tables.sessions
         super().__init__(database, tables, alive, **options)
         self._mapping = Mapping(tables, self._tickets, database)
-        self._putting = Putting(tables.sessions)
+        self._rows = Rows(self._sealing)
+        self._putting = Putting(tables.sessions, self._rows)
         self.networked = database.networked
         self.shared = shared
 
@@ -46,13 +49,23 @@ class SqlSessionManager(SqlLedger):
             return None
         if self._database.networked:
             self._database.heard(rows[0].tick, asked)
-        return decode_session(rows[0])
+        return self._rows.decode(rows[0])
 
     def _list(self, wanted: Filter, limit: int, after: str | None) -> Page:
-        return list_page(self._database, self._sessions, wanted, limit, after, now=self.now())
+        return list_page(self._database, self._sessions, self._rows, wanted, limit, after, now=self.now())
 
     def _swap(self, old: Session, new: Session) -> bool:
-        then, now = encode_session(old), encode_session(new)
+        then, now = self._rows.encode(old), self._rows.encode(new)
+        if not self._sealing.active and self._exchange(old, then, now):
+            return True
+        # What is sealed twice makes two texts, and so may a hand: then what is there is compared by what it says, and
+        # must be there still.
+        rows = self._database.rows(self._mapping.get, of_session(old.key))
+        if not rows or edited(self._rows.decode(rows[0])) != edited(old):
+            return False
+        return self._exchange(old, {**then, "data": rows[0].data, "metadata": rows[0].metadata}, now)
+
+    def _exchange(self, old: Session, then: dict[str, Any], now: dict[str, Any]) -> bool:
         edit = {f"old_{name}": then[name] for name in EDITED} | {f"new_{name}": now[name] for name in EDITED}
         edit |= {**of_session(old.key), "conversation": old.conversation_id}
         # Not repeated: after an edit that went through unheard, a second one would find its own trace and call it
@@ -67,7 +80,7 @@ class SqlSessionManager(SqlLedger):
     def _bind(self, turn_id: str, session: Session, *, replaces: Session | None, erase_old: bool) -> Session:
         if replaces is None:
             try:
-                if self._database.change(self._mapping.bind, {**encode_session(session), "ticket": turn_id}):
+                if self._database.change(self._mapping.bind, {**self._rows.encode(session), "ticket": turn_id}):
                     return session
                 raise self._lost(turn_id)
             except CollisionError:
@@ -83,7 +96,7 @@ class SqlSessionManager(SqlLedger):
         self._check(work, turn_id)
         if replaces is not None:
             old = {"conversation": replaces.conversation_id, "old_generation": replaces.generation}
-            values = encode_session(session)
+            values = self._rows.encode(session)
             if session.generation > replaces.generation:
                 # A new generation leaves alone what clients may be editing; a session that expired starts afresh.
                 values = {name: values[name] for name in ("conversation_id", "generation")}
@@ -93,8 +106,8 @@ class SqlSessionManager(SqlLedger):
                 self._add_erasure(work, Erasure(*key, old_id, requested_at=self.now(), whole=False))
         found = work.execute(self._mapping.get, of_session(session.key)).fetchone()
         if found is not None:
-            return decode_session(found)
-        work.execute(self._mapping.insert, encode_session(session))
+            return self._rows.decode(found)
+        work.execute(self._mapping.insert, self._rows.encode(session))
         return session
 
     def _finish(self, record: TurnRecord, session: Session | None) -> None:
@@ -114,9 +127,14 @@ class SqlSessionManager(SqlLedger):
     def _rename(self, turn_id: str, other_turn_id: str, old: Session, new: Session) -> None:
         def move(work: sa.Connection) -> None:
             self._check(work, turn_id, other_turn_id)
-            change = {"to": new.session_id, "new_user_id": new.user_id, "conversation": old.conversation_id}
-            if not work.execute(self._mapping.rename, {**of_session(old.key), **change}).rowcount:
+            row = work.execute(self._mapping.get_locked, of_session(old.key)).fetchone()
+            if row is None or row.conversation_id != old.conversation_id:
                 raise SessionNotFoundError()
+            # What is sealed names its session.
+            texts = self._rows.encode_texts(replace(self._rows.decode(row), session_id=new.session_id))
+            change = {"to": new.session_id, "new_user_id": new.user_id}
+            change |= {f"new_{name}": text for name, text in texts.items()}
+            work.execute(self._mapping.rename, {**of_session(old.key), **change})
             self._move_turns(work, old.key, new.session_id)
 
         self._database.atomically(move, repeat=False)
@@ -149,17 +167,16 @@ class SqlSessionManager(SqlLedger):
         def forget(work: sa.Connection) -> None:
             self._check(work, turn_id)
             work.execute(self._mapping.drop, {**of_session(session.key), "conversation": session.conversation_id})
-            self._forgotten(work, session, erase=erase)
+            self._forgotten(work, session.key, session.conversation_id, erase=erase)
 
         self._database.atomically(forget)
 
-    def _forgotten(self, work: sa.Connection, session: Session, *, erase: bool) -> None:
+    def _forgotten(self, work: sa.Connection, key: SessionKey, conversation_id: str, *, erase: bool) -> None:
         """What goes, or is to go, with a mapping that was removed."""
         if erase:
-            key, conversation_id = session.key, session.conversation_id
             self._add_erasure(work, Erasure(*key, conversation_id, requested_at=self.now(), whole=False))
         else:
-            self._drop_turns(work, session.key)
+            self._drop_turns(work, key)
 
     def _expire(self, limit: int) -> int:
         late = self.now() - (_SKEW_MS if self._database.networked and self._clock is None else 0)
@@ -169,11 +186,11 @@ class SqlSessionManager(SqlLedger):
         return dropped
 
     def _drop(self, work: sa.Connection, row: Any, late: int) -> bool:
-        session = decode_session(row)
+        key = SessionKey(row.tenant, row.session_id)
         # Judged again by the statement: a turn may have come, and renewed it, since it was found.
-        if not work.execute(self._mapping.drop_expired, {**of_session(session.key), "late": late}).rowcount:
+        if not work.execute(self._mapping.drop_expired, {**of_session(key), "late": late}).rowcount:
             return False
-        self._forgotten(work, session, erase=self.erase_expired)
+        self._forgotten(work, key, row.conversation_id, erase=self.erase_expired)
         return True
 
     def _existing(self, keys: Collection[SessionKey]) -> Collection[SessionKey]:
@@ -197,6 +214,7 @@ class Mapping:
         # The database's time comes along with every session, so that its clock is followed for nothing.
         clock = [database.tick.label("tick")] if database.networked else []
         self.get = sa.select(*columns, *clock).where(this)
+        self.get_locked = sa.select(*columns).where(this).with_for_update()
 
         holder = sa.select(t.turn_id).where(tickets.holds)
         self.touch = (
@@ -229,8 +247,11 @@ class Mapping:
         self.set_status = sa.update(sessions).where(same).values(status=parameter("new_status", s.status))
         self.rename = (
             sa.update(sessions)
-            .where(same)
-            .values(session_id=parameter("to", s.session_id), user_id=parameter("new_user_id", s.user_id))
+            .where(this)
+            .values(
+                {"session_id": parameter("to", s.session_id)}
+                | {name: parameter(f"new_{name}", s[name]) for name in ("user_id", "data", "metadata")}
+            )
         )
         self.drop = sa.delete(sessions).where(same)
         self.drop_erased = self.drop.where(s.status == Status.ERASING.value)
@@ -245,7 +266,10 @@ class Mapping:
             ),
         )
         self.expired = (
-            sa.select(*columns).where(gone).order_by(s.expires_at).limit(sa.bindparam("most", type_=sa.Integer))
+            sa.select(s.tenant, s.session_id, s.conversation_id)
+            .where(gone)
+            .order_by(s.expires_at)
+            .limit(sa.bindparam("most", type_=sa.Integer))
         )
         self.drop_expired = sa.delete(sessions).where(this, gone)
         ids = sa.bindparam("ids", expanding=True, type_=s.session_id.type)

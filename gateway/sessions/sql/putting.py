@@ -10,14 +10,15 @@ import sqlalchemy as sa
 
 from gateway.model import Session, SessionKey
 from gateway.sessions.placing import Placing, place
-from gateway.sessions.sql.rows import COLUMNS, decode_session, encode_session
+from gateway.sessions.sql.rows import COLUMNS, Rows
 from gateway.sessions.sql.tickets import parameter
 
 
 class Putting:
     """Its statements, built once for a store."""
 
-    def __init__(self, sessions: sa.Table) -> None:
+    def __init__(self, sessions: sa.Table, rows: Rows) -> None:
+        self._rows = rows
         s = sessions.c
         ids = sa.bindparam("ids", expanding=True, type_=s.session_id.type)
         self._found = (
@@ -41,13 +42,13 @@ class Putting:
             ids[session.tenant].append(session.session_id)
         for tenant in sorted(ids):
             for row in work.execute(self._found, {"of_tenant": tenant, "ids": sorted(ids[tenant])}):
-                there = decode_session(row)
+                there = self._rows.decode(row)
                 found[there.key] = there
         placings = [place(found.get(session.key), session, replace=replace) for session in sessions]
         made: list[dict[str, Any]] = []
         updated: list[dict[str, Any]] = []
         for session, placing in zip(sessions, placings, strict=True):
-            values = encode_session(session)
+            values = self._rows.encode(session)
             if placing is Placing.MADE:
                 made.append(values)
             elif placing is Placing.UPDATED:

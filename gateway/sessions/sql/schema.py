@@ -15,7 +15,7 @@ from gateway.errors import ConfigurationError
 from gateway.sessions.sql.engine import Database
 
 VERSION = 1
-"""Grows with every change of the tables below."""
+"""Grows with every change of the tables below, but for a new table: one that is missing is made."""
 
 _PREFIX = re.compile(r"[A-Za-z0-9_]{1,40}\Z")
 
@@ -42,6 +42,7 @@ class Tables:
         self.turns = self._turns()
         self.erasures = self._erasures()
         self.given = self._given()
+        self.keys = self._keys()
         self.sessions = self._sessions()
 
     def _turns(self) -> sa.Table:
@@ -106,6 +107,18 @@ class Tables:
             self._index("given_until", "until"),
         )
 
+    def _keys(self) -> sa.Table:
+        """API keys: who may come in, and the hash by which they are known."""
+        return self._table(
+            "keys",
+            self._value("name", 100, primary_key=True),
+            self._value("digest", 100, nullable=False),
+            self._value("tenant", 200, nullable=False),
+            self._value("role", 20, nullable=False),
+            self._value("user_id", 255),
+            sa.Column("created_at", sa.BigInteger, nullable=False),
+        )
+
     def _sessions(self) -> sa.Table:
         return self._table(
             "sessions",
@@ -153,9 +166,10 @@ class Tables:
 def prepare(database: Database, tables: Tables, *, mapping: bool = True) -> None:
     """Makes the tables where they are missing, however many processes do so at once. `ConfigurationError` when they
     were made by a newer gateway."""
-    wanted = [tables.meta, tables.turns, tables.erasures, tables.given, *([tables.sessions] if mapping else [])]
+    wanted = [tables.meta, tables.turns, tables.erasures, tables.given, tables.keys]
+    wanted += [tables.sessions] if mapping else []
     found = _version(database, tables)
-    if found is None:
+    if found is None or (found == VERSION and not _has(database, tables.keys)):
         with _alone(database, tables.prefix) as work:
             # The version is written last: whoever reads it finds every table, also after a crash half-way.
             for table in wanted:
@@ -169,6 +183,11 @@ def prepare(database: Database, tables: Tables, *, mapping: bool = True) -> None
         raise ConfigurationError(
             f"The tables {tables.prefix}_* are of version {found}, made by a newer gateway; this one knows {VERSION}."
         )
+
+
+def _has(database: Database, table: sa.Table) -> bool:
+    with database.engine.connect() as connection:
+        return bool(sa.inspect(connection).has_table(table.name))
 
 
 def _version(database: Database, tables: Tables) -> int | None:

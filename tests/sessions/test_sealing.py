@@ -1,0 +1,193 @@
+"""What a store holds of encrypted data, looked at where it lies: rows, hashes and files."""
+
+import base64
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import sqlalchemy as sa
+
+from gateway.errors import ConfigurationError, StoreUnavailableError
+from gateway.model import Session, SessionKey
+from gateway.sessions import SessionManager, open_sessions
+from gateway.sessions.jsonfile import JsonFileSessionManager
+from gateway.sessions.redis import RedisSessionManager
+from gateway.sessions.sql import SqlSessionManager
+from tests.cli.commands import Inside
+from tests.conftest import StoreAddress
+
+MAKE = Callable[[str], StoreAddress]
+KINDS = ["memory", "json", "sqlite", "postgresql", "mariadb", "valkey"]
+ALICE, BOB = SessionKey("acme", "alice"), SessionKey("acme", "bob")
+OLD, NEW = (base64.urlsafe_b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+
+
+class Kept:
+    """A store's own record of a session, read and written behind its back."""
+
+    def __init__(self, store: SessionManager) -> None:
+        self._store = store
+
+    def __getitem__(self, key: SessionKey) -> dict[str, Any]:
+        store = self._store
+        if isinstance(store, SqlSessionManager):
+            with store._database.engine.connect() as connection:
+                row = connection.execute(sa.select(store._sessions).where(self._of(key))).mappings().one()
+                return dict(row)
+        if isinstance(store, RedisSessionManager):
+            return dict(store._link.call("HGETALL", store._keys.session(key)))
+        assert isinstance(store, JsonFileSessionManager)
+        return dict(orjson.loads(store._file.path.read_bytes())[f"{key.tenant}/{key.session_id}"])
+
+    def write(self, key: SessionKey, **values: Any) -> None:
+        store = self._store
+        if isinstance(store, SqlSessionManager):
+            with store._database.transaction() as work:
+                work.execute(sa.update(store._sessions).where(self._of(key)).values(**values))
+        elif isinstance(store, RedisSessionManager):
+            for name, value in values.items():
+                store._link.call("HSET", store._keys.session(key), name, value)
+        else:
+            assert isinstance(store, JsonFileSessionManager)
+            path = store._file.path
+            records = orjson.loads(path.read_bytes())
+            records[f"{key.tenant}/{key.session_id}"].update(values)
+            path.write_bytes(orjson.dumps(records, option=orjson.OPT_INDENT_2))
+
+    def _of(self, key: SessionKey) -> Any:
+        columns = self._store._sessions.c  # type: ignore[attr-defined]
+        return sa.and_(columns.tenant == key.tenant, columns.session_id == key.session_id)
+
+
+@contextmanager
+def opened(address: StoreAddress, *keys: str) -> Iterator[tuple[SessionManager, Kept]]:
+    with open_sessions(address.url, prefix=address.prefix, encryption_keys=keys) as store:
+        yield store, Kept(store)
+
+
+def bind(store: SessionManager, key: SessionKey, **bound: Any) -> Session:
+    with store.turn(key) as turn:
+        return turn.bind(f"conv_{key.session_id}", **bound)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_mapping_is_readable_and_nothing_else(name: str, make_store_address: MAKE, tmp_path: Path) -> None:
+    with opened(make_store_address(name), NEW) as (store, kept):
+        bind(store, ALICE, user_id="ann", data={"secret_name": "secret_1"}, metadata={"note": "secret_2"})
+        store.update(ALICE, data={"more": "secret_3"})
+        store.put([Session(*BOB, "conv_bob", 1, 2, data={"put": "secret_4"})])
+        store.rename(BOB, "bobby")
+        for key in (ALICE, SessionKey("acme", "bobby")):
+            record = kept[key]
+            assert (record["session_id"], record["conversation_id"]) == (key.session_id, store.get(key).conversation_id)
+            assert "secret" not in repr(record)
+            assert record["data"].startswith("gAAAA")
+        assert kept[ALICE]["user_id"] == "ann"
+        # What is empty stays empty, and in a file it is left out.
+        assert kept[SessionKey("acme", "bobby")].get("metadata", "{}") == "{}"
+        assert b"secret" not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "json"])
+def test_what_is_sealed_opens_in_its_own_session_and_field_only(name: str, make_store_address: MAKE) -> None:
+    with opened(make_store_address(name), NEW) as (store, kept):
+        alice = bind(store, ALICE, data={"whose": "alice"}, metadata={"whose": "alice"})
+        bob = bind(store, BOB, data={"whose": "bob"})
+        own, stolen = kept[ALICE], kept[BOB]["data"]
+        for values in ({"data": stolen}, {"metadata": own["data"]}, {"data": own["data"][:-8] + "AAAAAAA="}):
+            kept.write(ALICE, **values)
+            there = kept[ALICE]
+            for step in (store.get, lambda key: store.update(key, data={"a": 1}), lambda key: bind(store, key)):
+                with pytest.raises(StoreUnavailableError, match="encrypted"):
+                    step(ALICE)
+            assert kept[ALICE] == there
+            kept.write(ALICE, data=own["data"], metadata=own["metadata"])
+        assert [store.get(ALICE), store.get(BOB)] == [alice, bob]
+
+
+def test_in_a_file_it_is_as_corrupt_as_anything_else(make_store_address: MAKE) -> None:
+    address = make_store_address("json")
+    with opened(address, NEW) as (store, kept):
+        alice = bind(store, ALICE, data={"whose": "alice"})
+        bind(store, BOB, data={"whose": "bob"})
+        own = kept[ALICE]["data"]
+        kept.write(ALICE, data=kept[BOB]["data"])
+        there = Path(address.url.removeprefix("json:")).read_bytes()
+        with pytest.raises(StoreUnavailableError, match="'data' of record 1 was encrypted for another session"):
+            store.update(BOB, data={"a": 1})
+        with pytest.raises(ConfigurationError, match="another session"):
+            open_sessions(address.url, prefix=address.prefix, encryption_keys=[NEW])
+        assert Path(address.url.removeprefix("json:")).read_bytes() == there
+        kept.write(ALICE, data=own)
+        assert store.get(ALICE) == alice
+    with pytest.raises(ConfigurationError, match="there is no key to read it"):
+        open_sessions(address.url, prefix=address.prefix)
+
+
+def test_an_edit_on_the_way_to_another_name_goes_along(make_store_address: MAKE, monkeypatch) -> None:
+    with opened(make_store_address("valkey"), NEW) as (store, _):
+        assert isinstance(store, RedisSessionManager)
+        bind(store, ALICE, data={"a": 1})
+        read = store._resealed
+
+        def edited_meanwhile(old: SessionKey, new: SessionKey) -> list[str]:
+            texts = read(old, new)
+            store.update(old, data={"b": 2})
+            monkeypatch.setattr(store, "_resealed", read)
+            return texts
+
+        monkeypatch.setattr(store, "_resealed", edited_meanwhile)
+        store.rename(ALICE, "renamed")
+        found = store.get(SessionKey("acme", "renamed"))
+        assert found is not None
+        assert found.data == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("name", ["sqlite", "postgresql", "mariadb", "valkey"])
+def test_without_the_key_sessions_still_expire(name: str, make_store_address: MAKE) -> None:
+    address = make_store_address(name)
+    with opened(address, NEW) as (store, _):
+        now = store.now()
+        store.put(
+            [
+                Session(*ALICE, "conv_alice", now - 9000, now - 9000, expires_at=now - 5000, data={"a": 1}),
+                Session(*BOB, "conv_bob", now - 9000, now - 9000, data={"a": 1}),
+            ]
+        )
+    with open_sessions(address.url, prefix=address.prefix, erase_expired=True) as store:
+        store.expire()
+        assert store.get(ALICE) is None
+        with pytest.raises(StoreUnavailableError):
+            store.get(BOB)
+
+
+def test_a_copy_is_encrypted_with_the_newest_key(tmp_path: Path) -> None:
+    here, there = (f"json:{tmp_path}/{name}.json" for name in ("here", "there"))
+    with open_sessions(here, encryption_keys=[OLD]) as store:
+        alice = bind(store, ALICE, data={"a": "secret"})
+    with open_sessions(there):
+        pass
+    gateway = Inside(tmp_path, GATEWAY_ENCRYPTION_KEY=f"{NEW},{OLD}")
+    assert "1 session the same on both sides" in gateway.well("copy", here, there)
+    with open_sessions(there, encryption_keys=[NEW]) as store:
+        assert store.get(ALICE) == alice
+    shown = gateway("sessions", "list", "--store", there, "--json")
+    assert "secret" in shown.stdout
+
+
+def test_without_keys_nothing_is_loaded_for_them() -> None:
+    code = "import sys; from gateway.sessions import open_sessions; open_sessions('memory:').close()"
+    done = subprocess.run([sys.executable, "-c", f"{code}; print('cryptography' in sys.modules)"], capture_output=True)
+    assert done.stdout == b"False\n"
+
+
+@pytest.mark.parametrize("key", ["", "short", "ö", NEW[:-2] + "!="])
+def test_a_key_that_is_none_stops_the_start(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="32 bytes in URL-safe base64") as refused:
+        open_sessions("memory:", encryption_keys=[NEW, key])
+    assert not key or repr(key) not in str(refused.value)

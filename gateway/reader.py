@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 
+from gateway import logs
 from gateway.errors import GatewayError
 from gateway.model import Delta, TurnEvent
 
@@ -89,7 +90,8 @@ class Readers:
         reading = Reading(events)
         with self._changed:
             self._running += 1
-        threading.Thread(target=self._read, args=(reading,), name="gateway-turn", daemon=True).start()
+        arguments = (reading, logs.request_id.get())
+        threading.Thread(target=self._read, args=arguments, name="gateway-turn", daemon=True).start()
         return reading
 
     def drain(self, seconds: float) -> bool:
@@ -97,7 +99,9 @@ class Readers:
         with self._changed:
             return self._changed.wait_for(lambda: self._running == 0, seconds)
 
-    def _read(self, reading: Reading) -> None:
+    def _read(self, reading: Reading, request_id: str | None) -> None:
+        # What is logged here belongs to the request that began the turn.
+        logs.request_id.set(request_id)
         try:
             reading.run()
         finally:

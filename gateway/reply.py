@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gateway.model import JSON, Reply, TurnRecord, TurnState
+from gateway.model import JSON, Done, Reply, TurnEvent, TurnRecord, TurnState
 from gateway.workflows.responses import pending_calls
+
+
+def reply_of(events: Iterable[TurnEvent]) -> Reply:
+    """What a turn's events come to, for one who does not read along."""
+    for event in events:
+        if isinstance(event, Done):
+            return event.reply
+    raise RuntimeError("a turn ended without an end")
 
 
 def end_of(response: Mapping[str, Any]) -> TurnState:

@@ -7,17 +7,23 @@ user's own code would block a whole gevent worker.
 from __future__ import annotations
 
 import _thread
+import dataclasses
 import logging
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+from gateway import logs
 from gateway.config import Settings
 from gateway.errors import ConfigurationError, GatewayError
+from gateway.metrics.workers import forget_worker, make_folder
 from gateway.workers import worker_class_of
 
 try:
@@ -32,12 +38,29 @@ if worker_class == "gevent":
     # Before anything else opens a socket or makes a lock.
     monkey.patch_all()
 
-_log = logging.getLogger("gateway")
-_log.setLevel(logging.INFO)
-_log.addHandler(logging.StreamHandler())
-_log.handlers[0].setFormatter(logging.Formatter("[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s: %(message)s"))
-_log.propagate = False
 
+class GatewayLogger(Logger):  # type: ignore[misc]
+    """gunicorn's own lines, in the form of ours, and without what a client sent."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        logs.install(sys.stderr)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(logs.formatter(getattr(handler, "stream", sys.stderr)))
+
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        if msg.startswith("Invalid request from ip="):
+            # What follows quotes it, and a broken header may be the one with the key.
+            msg = msg.partition(": ")[0]
+        super().warning(msg, *args, **kwargs)
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        if msg.startswith("Error handling request "):
+            msg, args = "Error handling a request", ()
+        super().exception(msg, *args, **kwargs)
+
+
+logger_class = GatewayLogger
 bind = _settings.bind
 workers = _settings.workers
 threads = _settings.threads if worker_class == "gthread" else 1
@@ -50,15 +73,24 @@ timeout = graceful_timeout + 45
 control_socket_disable = True
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn makes its own file there
 worker_tmp_dir = str(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None
+_metrics_parent = Path(worker_tmp_dir or tempfile.gettempdir())
 
 
 def on_starting(server: Any) -> None:
     """Everything that could stop a worker stops the start instead, in one line."""
+    # Before anything that counts is imported: by this it knows that it has to count for several processes.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(make_folder(_metrics_parent))
     from gateway.assembly import assemble
 
     used = server.cfg.worker_class_str
     if used not in ("gevent", "gthread") or (used == "gevent") != (worker_class == "gevent"):
         sys.exit(f"gateway: the worker class {used!r} cannot be used: GATEWAY_WORKER chooses gevent or gthread.")
+    try:
+        for address in server.cfg.address:
+            if not isinstance(address, str):  # a Unix socket's is a path
+                dataclasses.replace(_settings, host=address[0]).check()
+    except ConfigurationError as exc:
+        sys.exit(f"gateway: {exc}")
     if server.cfg.preload_app:
         sys.exit("gateway: preloading cannot be used: every worker opens the store for itself.")
     try:
@@ -91,6 +123,10 @@ def post_worker_init(worker: Any) -> None:
         _thread.start_new_thread(leave, ())
 
     signal.signal(signal.SIGTERM, stopped)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    forget_worker(worker.pid)
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -25,6 +25,8 @@ from gateway.errors import (
     UserMismatchError,
 )
 from gateway.history.items import add_items, clear_items
+from gateway.metrics.series import ORPHANS
+from gateway.metrics.turns import TurnMeter, announce
 from gateway.model import (
     JSON,
     Delta,
@@ -42,7 +44,7 @@ from gateway.model import (
 )
 from gateway.providers.base import Provider, all_items
 from gateway.providers.retry import Patience
-from gateway.reply import encode_reply, end_of
+from gateway.reply import encode_reply, end_of, reply_of
 from gateway.sessions.base import KeyTakenError, SessionManager, Turn
 from gateway.settle import Settler
 from gateway.verdict import Outcome
@@ -73,6 +75,7 @@ class Gateway:
         self._defaults = defaults
         self.busy_wait_seconds = busy_wait_seconds
         self._queue_limit = queue_limit
+        announce(workflows)
         self.settler = Settler(sessions, provider, queue_limit=queue_limit, silent_seconds=provider_timeout_seconds)
 
     def close(self) -> None:
@@ -83,10 +86,7 @@ class Gateway:
 
     def run_turn(self, tenant: str, request: TurnRequest) -> Reply:
         """The whole turn, for one who does not read along."""
-        for event in self.stream_turn(tenant, request):
-            if isinstance(event, Done):
-                return event.reply
-        raise RuntimeError("a turn ended without an end")
+        return reply_of(self.stream_turn(tenant, request))
 
     def stream_turn(
         self,
@@ -107,8 +107,13 @@ class Gateway:
             raise NotFoundError(f"There is no workflow named {request.workflow!r}.")
         if request.idempotency_key is not None and not workflow.replayable:
             raise IdempotencyUnsupportedError(param="Idempotency-Key")
+        with TurnMeter(request) as meter:
+            yield from self._turn(SessionKey(tenant, request.session_id), request, workflow, left, meter)
+
+    def _turn(
+        self, key: SessionKey, request: TurnRequest, workflow: Workflow, left: Callable[[], bool], meter: TurnMeter
+    ) -> Iterator[TurnEvent]:
         patience = Patience(self.busy_wait_seconds if request.wait else 0)
-        key = SessionKey(tenant, request.session_id)
         while True:
             turn_id = new_turn_id()
             try:
@@ -125,7 +130,7 @@ class Gateway:
                     if found is not None and left():
                         self.sessions.mark_undelivered(found.record)
                     if found is None:
-                        yield from self._run(turn, request, workflow, patience, left)
+                        yield from meter.follow(turn_id, self._run(turn, request, workflow, patience, left))
                         return
             except KeyTakenError as taken:
                 first = taken.record
@@ -136,6 +141,7 @@ class Gateway:
                 key = first.key
             if found is not None:
                 reply, response = self.settler.fetch_reply(found, replayed=True)
+                meter.replayed(reply)
                 yield Held(reply.session_id, reply.conversation_id, reply.turn_id, reply.created)
                 yield Delta(reply.output_text)
                 yield Done(reply, response)
@@ -229,13 +235,20 @@ class Gateway:
         marks = {"gateway_session": turn.key.session_id, "gateway_generation": str(generation)}
         if turn.key.tenant:
             marks["gateway_tenant"] = turn.key.tenant
-        made = patience.call(lambda: self.provider.create_conversation(metadata=marks))["id"]
+        try:
+            made = patience.call(lambda: self.provider.create_conversation(metadata=marks))["id"]
+        except GatewayError as exc:
+            if exc.in_doubt:
+                ORPHANS.labels("no").inc()
+                log.warning("a conversation may be an orphan at the provider: the answer with its id was lost")
+            raise
         try:
             if fill is not None:
                 fill(made)
             session = turn.bind(made, user_id=user_id, data=data, metadata=metadata, erase_old=erase_old)
         except StoreUnavailableError:
             # It may be bound all the same, so that it must not be deleted.
+            ORPHANS.labels("no").inc()
             log.warning("conversation %s may be an orphan at the provider: the store went away", made)
             raise
         except Exception:
@@ -251,6 +264,7 @@ class Gateway:
                 clear_items(self.provider, conversation_id)
             self.provider.delete_conversation(conversation_id)
         except GatewayError:
+            ORPHANS.labels("yes").inc()
             log.warning("conversation %s is an orphan at the provider: it could not be deleted", conversation_id)
 
     def _rescued(self, turn: Turn, conversation: Conversation, error: GatewayError) -> JSON | None:

@@ -29,6 +29,9 @@ class UserErasure:
     erasing: int = 0
     busy: int = 0
 
+    def __add__(self, other: UserErasure) -> UserErasure:
+        return UserErasure(self.receipts + other.receipts, self.erasing + other.erasing, self.busy + other.busy)
+
 
 def erase_user(eraser: Eraser, tenant: str, user_id: str, *, patience: Patience, queue_limit: int) -> UserErasure:
     """Erases every session that the user has now. Those that a turn is using are waited for last, all of them together

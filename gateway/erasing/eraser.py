@@ -20,6 +20,7 @@ from gateway.errors import (
     StoreUnavailableError,
 )
 from gateway.history.items import RETRY_SECONDS, each_removed
+from gateway.metrics.series import ERASURES, ITEMS_ERASED, RESPONSES_ERASED
 from gateway.model import JSON, Session, SessionKey, encode_time
 from gateway.providers.base import Provider
 from gateway.providers.retry import Patience
@@ -118,6 +119,20 @@ class Eraser:
     def erase(self, erasure: Erasure) -> Receipt | Unfinished:
         """One attempt at the provider, and the end of the mapping if it came through. A failing provider is no error
         here; a store that does not answer is."""
+        try:
+            outcome = self._erase(erasure)
+        except StoreUnavailableError:
+            ERASURES.labels("failed").inc()
+            raise
+        ITEMS_ERASED.inc(outcome.items_deleted)
+        if isinstance(outcome, Receipt):
+            RESPONSES_ERASED.inc(outcome.responses_deleted)
+            ERASURES.labels("done").inc()
+        else:
+            ERASURES.labels("failed" if outcome.failed else "unfinished").inc()
+        return outcome
+
+    def _erase(self, erasure: Erasure) -> Receipt | Unfinished:
         items = 0
         try:
             try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 
 from gateway.erasing.eraser import Eraser, Unfinished
 from gateway.errors import GatewayError, TurnBusyError
+from gateway.metrics.series import SESSIONS_EXPIRED, SWEEPS
 from gateway.model import SessionKey
 from gateway.sessions.base import Erasure
 
@@ -93,6 +94,8 @@ class Sweeper:
         except TurnBusyError:
             return None
         self.totals.add(done)
+        SWEEPS.labels("done").inc()
+        SESSIONS_EXPIRED.inc(done.expired)
         if done.expired or done.erased or done.failed:
             log.info(
                 "swept: %d sessions expired, %d conversations erased (%d items, %d responses), %d erasures failed",
@@ -154,9 +157,11 @@ class Sweeper:
             try:
                 done = self.sweep()
             except GatewayError as exc:
+                SWEEPS.labels("failed").inc()
                 log.warning("the sweeper could not work: %s", exc.code)
             except Exception:
                 # Whatever it is: the next round must come.
+                SWEEPS.labels("failed").inc()
                 log.exception("the sweeper failed in a way that it should not")
             pause = min(SOON_SECONDS, self._period_seconds) if done is not None and self._more else self._jittered()
 

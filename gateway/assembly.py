@@ -5,9 +5,15 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Callable
 
+from gateway.auth import ANONYMOUS, Authenticate
+from gateway.auth.keys import KeyAuth
 from gateway.config import Settings
-from gateway.model import JSON, Reply, TurnRequest, new_session_id, parse_session_id
+from gateway.errors import ConfigurationError
+from gateway.metrics.provider import MeteredProvider
+from gateway.metrics.store import metered
+from gateway.model import JSON, ApiKey, Reply, TurnRequest, new_session_id, parse_session_id
 from gateway.providers.base import Provider
 from gateway.sessions import Lifetime, SessionManager, open_sessions
 from gateway.turn import Gateway
@@ -25,8 +31,8 @@ def assemble(
     if settings.tools:
         defaults["tools"] = list(settings.tools)
     return Gateway(
-        sessions or open_store(settings),
-        provider or open_provider(settings),
+        metered(sessions or open_store(settings)),
+        MeteredProvider(provider or open_provider(settings)),
         workflows,
         defaults=defaults,
         busy_wait_seconds=settings.busy_wait_seconds,
@@ -42,6 +48,7 @@ def open_store(settings: Settings) -> SessionManager:
         lease_seconds=settings.lease_seconds,
         lifetime=Lifetime(settings.session_ttl_seconds, settings.session_max_age_seconds),
         erase_expired=settings.erase_expired,
+        encryption_keys=settings.encryption_keys,
         # Of a gthread worker's threads half stay free for other sessions and for /healthz.
         max_waiting=settings.threads // 2,
     )
@@ -63,6 +70,34 @@ def open_provider(settings: Settings) -> Provider:
         model_url=settings.local_model_url,
         model_api=settings.local_model_api,
         timeout_seconds=settings.provider_timeout_seconds,
+    )
+
+
+def open_auth(settings: Settings, find_key: Callable[[str], ApiKey | None]) -> Authenticate:
+    """What tells callers apart on these settings; `find_key` knows the API keys by their names."""
+    if settings.auth == "none":
+        return lambda credential: ANONYMOUS
+    if settings.auth == "keys":
+        return KeyAuth(find_key)
+    from gateway.auth.jwks import PublishedKeys
+    from gateway.auth.tokens import TokenAuth, one_key
+
+    try:
+        keys = (
+            PublishedKeys(settings.jwt_jwks_url, settings.jwt_algorithms)
+            if settings.jwt_jwks_url
+            else one_key(settings.jwt_key or "", settings.jwt_algorithms)
+        )
+    except ValueError as exc:
+        raise ConfigurationError(f"GATEWAY_JWT_KEY=(hidden) cannot be used: it takes {exc}.") from exc
+    return TokenAuth(
+        keys,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        leeway_seconds=settings.jwt_leeway_seconds,
+        tenant_claim=settings.jwt_tenant_claim,
+        user_claim=settings.jwt_user_claim,
+        role_claim=settings.jwt_role_claim,
     )
 
 

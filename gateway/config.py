@@ -140,7 +140,7 @@ class Settings:
                     shown = "(hidden)" if field.metadata["secret"] else repr(text)
                     raise ConfigurationError(f"{variable}={shown} cannot be used: it takes {exc}.") from exc
         settings = cls(**values)
-        settings._check()
+        settings.check()
         return settings
 
     @property
@@ -171,7 +171,8 @@ class Settings:
         """Name → `package.module:attribute`; the default one is named by the empty string. Empty: the built-in."""
         return _parse_workflows(self.workflow)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """`ConfigurationError` for values that do not go together."""
         if self.provider == "openai" and not self.openai_api_key:
             raise ConfigurationError("GATEWAY_PROVIDER='openai' cannot be used: it needs OPENAI_API_KEY to be set.")
         self._check_tokens()

@@ -57,6 +57,19 @@ def test_instructions_may_come_from_a_file(tmp_path: Path) -> None:
     [
         ({"GATEWAY_BUSY_WAIT": "soon"}, ["GATEWAY_BUSY_WAIT", "'soon'", "30m"]),
         ({"GATEWAY_LEASE": "0"}, ["GATEWAY_LEASE", "'0'", "1s to 1h"]),
+        ({"GATEWAY_AUTH": "jwt"}, ["GATEWAY_JWT_JWKS_URL or GATEWAY_JWT_KEY"]),
+        ({"GATEWAY_AUTH": "jwt", "GATEWAY_JWT_KEY": "short"}, ["(hidden)", "32 characters"]),
+        (
+            {"GATEWAY_AUTH": "jwt", "GATEWAY_JWT_KEY": "-----BEGIN PUBLIC KEY-----", "GATEWAY_JWT_ALGORITHMS": "HS256"},
+            ["GATEWAY_JWT_ALGORITHMS", "only others with public keys"],
+        ),
+        (
+            {"GATEWAY_AUTH": "jwt", "GATEWAY_JWT_JWKS_URL": "https://x/", "GATEWAY_JWT_ALGORITHMS": "RS256,HS256"},
+            ["GATEWAY_JWT_ALGORITHMS", "only others with public keys"],
+        ),
+        ({"GATEWAY_JWT_ALGORITHMS": "none"}, ["GATEWAY_JWT_ALGORITHMS", "RS256"]),
+        ({"GATEWAY_RATE_LIMIT": "many"}, ["GATEWAY_RATE_LIMIT", "60/minute"]),
+        ({"GATEWAY_ENCRYPTION_KEY": "secret"}, ["(hidden)", "Fernet"]),
         ({"GATEWAY_MAX_BODY": "big"}, ["GATEWAY_MAX_BODY", "'big'", "1MiB"]),
         ({"GATEWAY_PROVIDER": "azure"}, ["GATEWAY_PROVIDER", "'azure'", "auto, openai or local"]),
         ({"GATEWAY_STORE_PREFIX": "a-b"}, ["GATEWAY_STORE_PREFIX", "'a-b'", "underscores"]),
@@ -157,6 +170,7 @@ def _served(tmp_path: Path, *arguments: str, **environ: str) -> str:
         ((), {"GATEWAY_BUSY_WAIT": "soon"}, "GATEWAY_BUSY_WAIT='soon'"),
         (("-k", "gevent"), {}, "GATEWAY_WORKER"),
         (("--preload",), {}, "preloading"),
+        (("--bind", "0.0.0.0:0"), {}, "loopback"),
         ((), {"GATEWAY_STORE": "mongodb://x"}, "mongodb"),
         ((), {"GATEWAY_STORE": "json:/nowhere/at/all/sessions.json"}, "/nowhere/at/all"),
         ((), {"GATEWAY_WORKFLOW": "no_such_module:run"}, "no_such_module"),

@@ -30,8 +30,9 @@ LIBRARIES = {
     "requests": ["cli"],
     "gunicorn": ["serving", "cli"],
     "jwt": ["auth"],
-    "cryptography": ["sessions"],
+    "cryptography": ["sessions", "auth"],
     "limits": ["web"],
+    "prometheus_client": ["metrics"],
     "pytest": ["testing"],
 }
 

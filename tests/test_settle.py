@@ -64,6 +64,28 @@ def test_a_later_turns_words_are_not_taken_for_it(gateway: Gateway) -> None:
     assert state(gateway, turn_id) == (TurnState.RUNNING, True)
 
 
+@pytest.mark.parametrize("asked", [None, "are you there?"], ids=["not asked", "asked"])
+def test_the_words_of_a_turn_in_doubt_before_it_are_not_taken_for_it(gateway: Gateway, asked: str | None) -> None:
+    say(gateway, "hello")
+    cut_off(gateway, asked="who is there?")
+    assert state(gateway, cut_off(gateway, asked=asked)) == (TurnState.RUNNING, True)
+
+
+@pytest.mark.parametrize("asked", [None, "are you there?"], ids=["not asked", "asked"])
+def test_what_somebody_else_added_is_not_taken_for_it(gateway: Gateway, asked: str | None) -> None:
+    added = [{"role": "assistant", "content": "said by somebody else"}]
+    gateway.provider.add_items(say(gateway, "hello").conversation_id, added)
+    assert state(gateway, cut_off(gateway, asked=asked)) == (TurnState.RUNNING, True)
+
+
+def test_a_turn_that_failed_before_it_left_nothing_and_does_not_stand_in_its_way(gateway: Gateway) -> None:
+    say(gateway, "hello")
+    with gateway.sessions.turn(ANN) as turn:
+        turn.begin()
+        turn.finish(TurnState.FAILED, error_code="provider_rejected")
+    assert state(gateway, cut_off(gateway, asked="are you there?")) == (TurnState.COMPLETED, False)
+
+
 def test_where_no_turn_before_is_known_nothing_is_guessed(gateway: Gateway) -> None:
     with gateway.sessions.turn(ANN) as turn:
         item = {"role": "assistant", "content": "said by somebody else"}

@@ -10,6 +10,7 @@ from gateway.cli.chat import chat
 from gateway.cli.check import check
 from gateway.cli.completion import completion
 from gateway.cli.copy import copy
+from gateway.cli.keys import keys
 from gateway.cli.lines import export, import_
 from gateway.cli.serve import serve
 from gateway.cli.sessions import sessions
@@ -25,7 +26,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, check, chat, sessions, copy, export, import_, completion):
+for command in (serve, check, chat, sessions, keys, copy, export, import_, completion):
     cli.add_command(command)
 
 

@@ -28,7 +28,12 @@ def describe(settings: Settings) -> list[tuple[str, str]]:
 
 def describe_auth(settings: Settings) -> str:
     anybody = "on this host" if settings.serves_this_host_only else "who reaches it"
-    return f"none: everybody {anybody}" if settings.auth == "none" else settings.auth
+    if settings.auth == "none":
+        return f"none: everybody {anybody}"
+    if settings.auth == "keys":
+        return "keys of `gateway keys`"
+    keys = shown_url(settings.jwt_jwks_url) if settings.jwt_jwks_url else "GATEWAY_JWT_KEY"
+    return f"tokens, checked with {keys}"
 
 
 def describe_provider(settings: Settings) -> str:
@@ -50,6 +55,10 @@ def regrets(settings: Settings) -> Iterator[str]:
         yield "the memory store forgets every session at exit. Set GATEWAY_STORE to keep them."
     if settings.auth == "none" and not settings.serves_this_host_only:
         yield f"everybody who reaches {address(settings)} can read and write every session: there is no auth."
+    if settings.auth == "jwt" and settings.jwt_audience is None:
+        yield "tokens that are meant for nobody in particular are taken. Set GATEWAY_JWT_AUDIENCE to the gateway's own."
+    if settings.auth == "jwt" and settings.jwt_jwks_url and settings.jwt_issuer is None:
+        yield "tokens are taken whoever says to have issued them. Set GATEWAY_JWT_ISSUER."
     if settings.provider_name == "local":
         if settings.local_model_url is None:
             yield (

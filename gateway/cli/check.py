@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import click
@@ -12,7 +13,7 @@ import click
 from gateway.cli.advice import address, describe_auth, describe_provider, regrets
 from gateway.cli.common import read_settings, shown_url, store_option
 from gateway.config import Settings
-from gateway.errors import ConfigurationError, GatewayError
+from gateway.errors import ConfigurationError, GatewayError, UnauthorizedError
 from gateway.model import SessionKey
 from gateway.workers import worker_class_of
 
@@ -65,7 +66,6 @@ def findings(store: str | None) -> Iterator[Finding]:
             yield Finding(GOOD, subject, look(settings))
         except (ConfigurationError, GatewayError, OSError) as exc:
             yield Finding(WRONG, subject, f"{_ABOUT[subject](settings)}: {_hint(subject, exc)}")
-    yield Finding(GOOD, "auth", describe_auth(settings))
     for warning in regrets(settings):
         yield Finding(REGRET, "note", warning)
 
@@ -113,6 +113,25 @@ def _worker(settings: Settings) -> str:
     return f"{settings.workers} {kind}"
 
 
+def _auth(settings: Settings) -> str:
+    from gateway.assembly import open_auth, open_store
+
+    if settings.auth == "keys":
+        with open_store(settings) as opened:
+            number = len(opened.keys())
+        if not number:
+            raise ConfigurationError("there are none yet; make one with `gateway keys create NAME`")
+        return f"{describe_auth(settings)}, {number} of them"
+    if settings.auth == "jwt":
+        # It is refused once the keys that it would be checked with are there.
+        with suppress(UnauthorizedError):
+            open_auth(settings, lambda name: None)(_NOBODYS_TOKEN)
+    return describe_auth(settings)
+
+
+_NOBODYS_TOKEN = "eyJhbGciOiJSUzI1NiJ9.e30.e30"  # noqa: S105 - opens nothing
+
+
 def _hint(subject: str, exc: Exception) -> str:
     """The reason, and what to do about it where the reason does not say so."""
     words = str(exc).rstrip(".?")
@@ -135,10 +154,12 @@ _LOOKS: dict[str, Callable[[Settings], str]] = {
     "provider": _provider,
     "workflow": _workflow,
     "worker": _worker,
+    "auth": _auth,
 }
 _ABOUT: dict[str, Callable[[Settings], str]] = {
     "store": lambda settings: shown_url(settings.store),
     "provider": describe_provider,
     "workflow": lambda settings: settings.workflow or "built-in",
     "worker": lambda settings: settings.worker,
+    "auth": describe_auth,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gateway.audit import audit, write_to
 from gateway.config import Settings
 from gateway.errors import InvalidSessionIdError
 from gateway.model import SessionKey, Status, parse_session_id
@@ -67,6 +69,21 @@ def ask(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError("There is nobody to ask here: give --yes if it is meant.")
     click.confirm(question, abort=True, err=True)
+
+
+def open_audit(settings: Settings) -> None:
+    """Where the lines about security go, before anything is done: what cannot be written down does not happen."""
+    write_to(settings.audit_log or sys.stderr)
+
+
+def audited(act: str, *, outcome: str = "done", **target: object) -> None:
+    """Leaves a line about what the operator did."""
+    # Not what the environment says: it is the operator's own to set.
+    try:
+        who = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        who = str(os.getuid())
+    audit(act, principal=f"operator:{who}", request_id=None, outcome=outcome, **target)
 
 
 def say(message: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.common import INTERRUPTED, console, counted, read_settings, say, shown_url
+from gateway.cli.common import INTERRUPTED, audited, console, counted, open_audit, read_settings, say, shown_url
 from gateway.cli.outcome import name_keys, tell_outcome
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def copy(
     Example: gateway copy json:sessions.json redis://127.0.0.1:6379/0
     """
     settings = read_settings()
+    open_audit(settings)
     source_prefix, target_prefix = from_prefix or settings.store_prefix, to_prefix or settings.store_prefix
     if (from_store, source_prefix) == (to_store, target_prefix):
         raise click.UsageError("FROM and TO are the same store.")
@@ -46,8 +47,8 @@ def copy(
     from gateway.sessions import open_sessions
 
     with (
-        open_sessions(from_store, prefix=source_prefix) as source,
-        open_sessions(to_store, prefix=target_prefix) as target,
+        open_sessions(from_store, prefix=source_prefix, encryption_keys=settings.encryption_keys) as source,
+        open_sessions(to_store, prefix=target_prefix, encryption_keys=settings.encryption_keys) as target,
     ):
         if not source.shared or not target.shared:
             raise click.UsageError("memory: lives inside a gateway's process alone, and cannot be copied.")
@@ -55,6 +56,7 @@ def copy(
         say("A session that a running gateway binds or changes in FROM from now on may be missed: run this again then.")
         well = _copied(source, target, force=force, dry_run=dry_run)
         if not dry_run:
+            audited("store_copied", source=shown_url(from_store), made=shown_url(to_store))
             from gateway.sessions.transfer import compare
 
             well = _tell_comparison(compare(source, target)) and well

@@ -14,9 +14,11 @@ from gateway.cli.common import (
     STATUSES,
     SessionId,
     ask,
+    audited,
     configured_store,
     counted,
     json_option,
+    open_audit,
     read_settings,
     say,
     shown_key,
@@ -49,6 +51,7 @@ def erase(session_ids: tuple[str, ...], store: str | None, tenant: str, yes: boo
     from gateway.errors import SessionNotFoundError
 
     settings = read_settings(GATEWAY_STORE=store)
+    open_audit(settings)
     _tell_where(settings)
     ask(f"Erase {', '.join(session_ids)}, with everything that was said? It cannot be undone.", yes=yes)
     failed = 0
@@ -63,7 +66,11 @@ def erase(session_ids: tuple[str, ...], store: str | None, tenant: str, yes: boo
                 say(f"There is no session {shown_key(key)}.")
                 failed += 1
                 continue
-            failed += _tell(outcome, as_json)
+            unfinished = _tell(outcome, as_json)
+            failed += unfinished
+            audited(
+                "session_erased", outcome="begun" if unfinished else "done", namespace=tenant, session_id=session_id
+            )
     if failed:
         sys.exit(1)
 
@@ -87,6 +94,7 @@ def purge(
     from gateway.sessions import Filter
 
     settings = read_settings(GATEWAY_STORE=store)
+    open_audit(settings)
     with _eraser(settings) as eraser:
         before = moment_before(eraser.sessions.now(), older_than)
         wanted = Status(status) if status else None
@@ -107,6 +115,7 @@ def purge(
             unfinished = _tell(outcome, as_json)
             failed += unfinished
             erased += not unfinished
+    audited("sessions_purged", namespace=tenant, unused_since=since, erased=erased, erasing=failed)
     parts = [f"{counted(erased)} erased"]
     parts += [f"{failed:,} not finished"] if failed else []
     parts += [f"{skipped:,} used meanwhile"] if skipped else []

@@ -11,9 +11,11 @@ import click
 from gateway.cli.common import (
     STATUSES,
     SessionId,
+    audited,
     configured_store,
     console,
     json_option,
+    open_audit,
     read_settings,
     say,
     shown_key,
@@ -123,6 +125,7 @@ def forget(session_ids: tuple[str, ...], store: str | None, tenant: str) -> None
     Example: gateway sessions forget user_alice_session
     """
     settings = read_settings(GATEWAY_STORE=store)
+    open_audit(settings)
     missing = 0
     with configured_store(settings) as opened:
         for session_id in session_ids:
@@ -134,6 +137,7 @@ def forget(session_ids: tuple[str, ...], store: str | None, tenant: str) -> None
                     continue
                 conversation_id = turn.session.conversation_id
                 opened.forget(turn)
+            audited("session_forgotten", namespace=tenant, session_id=session_id)
             click.echo(f"{shown_key(key)} is forgotten; {conversation_id} is still there.")
     if missing:
         sys.exit(1)

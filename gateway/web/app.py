@@ -6,7 +6,9 @@ import os
 
 from flask import Flask
 
-from gateway.assembly import assemble
+from gateway import audit
+from gateway.assembly import assemble, open_auth
+from gateway.auth import Authenticate
 from gateway.config import Settings
 from gateway.erasing.eraser import Eraser
 from gateway.erasing.sweeping import Sweeper
@@ -14,7 +16,24 @@ from gateway.providers.base import Provider
 from gateway.reader import Readers
 from gateway.sessions import SessionManager
 from gateway.turn import Gateway
-from gateway.web import errors, items, moving, operations, requests, transcript, turns, v1, workflow
+from gateway.web import (
+    access,
+    api,
+    console,
+    errors,
+    items,
+    limits,
+    login,
+    metrics,
+    moving,
+    operations,
+    request_log,
+    requests,
+    transcript,
+    turns,
+    v1,
+    workflow,
+)
 from gateway.web import sessions as session_routes
 
 
@@ -23,6 +42,8 @@ class GatewayApp(Flask):
 
     gateway: Gateway
     settings: Settings
+    authenticate: Authenticate
+    turn_places: limits.TurnPlaces
     readers: Readers
     eraser: Eraser
     sweeper: Sweeper
@@ -48,17 +69,27 @@ def create_app(
 ) -> GatewayApp:
     """The application on these settings (those of the environment when left out), store and provider."""
     settings = settings or Settings.from_env(os.environ)
-    app = GatewayApp("gateway")
+    app = GatewayApp("gateway", static_folder=None)
     app.settings = settings
     app.gateway = assemble(settings, sessions=sessions, provider=provider)
+    app.authenticate = open_auth(settings, app.gateway.sessions.key)
+    app.turn_places = limits.TurnPlaces(settings.turn_limit, settings.principal_turn_limit)
     app.readers = Readers()
     app.eraser = Eraser(app.gateway.sessions, app.gateway.provider)
     app.sweeper = Sweeper(app.eraser)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    # What is at no address of ours is not led to another one.
+    app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    audit.write_to(settings.audit_log)
     requests.install(app)
+    access.install(app)
+    limits.install(app, settings)
     errors.install(app)
-    for module in (workflow, session_routes, items, turns, moving, transcript, v1, operations):
+    request_log.install(app)
+    ours = (workflow, session_routes, items, turns, moving, transcript, v1, operations, metrics, login)
+    for module in (*ours, api, console):
         app.register_blueprint(module.blueprint)
+    access.check_table(app)
     app.sweeper.start()
     return app

@@ -14,9 +14,11 @@ from gateway.errors import (
     InvalidRequestError,
     MethodNotAllowedError,
     NotFoundError,
+    UnauthorizedError,
     UnsupportedMediaTypeError,
 )
 from gateway.model import JSON
+from gateway.web.request_log import note_error
 from gateway.web.requests import json_reply, request_id
 
 log = logging.getLogger("gateway.web")
@@ -33,8 +35,11 @@ def install(app: Flask) -> None:
 
 
 def error_reply(error: GatewayError) -> Response:
+    note_error(error.code)
     reply = json_reply({"error": error.as_dict(request_id())}, error.status)
     reply.headers["x-should-retry"] = "true" if may_retry(error) else "false"
+    if error.status == UnauthorizedError.status:
+        reply.headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         reply.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return reply
@@ -43,6 +48,7 @@ def error_reply(error: GatewayError) -> Response:
 def error_event(error: BaseException) -> JSON:
     """The same inside a stream, whose status line is long gone."""
     known = error if isinstance(error, GatewayError) else GatewayError(_DEFECT)
+    note_error(known.code)
     return {"error": {**known.as_dict(request_id()), "status": known.status, "retry_after": known.retry_after}}
 
 

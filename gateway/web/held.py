@@ -11,11 +11,12 @@ from flask import current_app
 from gateway.errors import SessionNotFoundError
 from gateway.model import Session, SessionKey, Status, parse_session_id
 from gateway.sessions import Turn
-from gateway.web.requests import gateway, tenant
+from gateway.web.access import own_namespace
+from gateway.web.requests import gateway
 
 
 def key_of(session_id: str) -> SessionKey:
-    return SessionKey(tenant(), parse_session_id(session_id))
+    return SessionKey(own_namespace(), parse_session_id(session_id))
 
 
 def queue_limit() -> int:

@@ -14,6 +14,7 @@ from gateway.model import JSON, SessionKey, new_session_id, parse_session_id
 from gateway.providers.retry import Patience
 from gateway.sessions.base import Erasure
 from gateway.web import fields
+from gateway.web.access import audited, owner
 from gateway.web.held import held, key_of, queue_limit, readable_session_of
 from gateway.web.requests import gateway, parse_body
 from gateway.web.sessions import eraser, session_reply
@@ -56,7 +57,7 @@ def fork(session_id: str) -> Response:
     body = parse_body(required=False)
     fields.only(body, ("session_id", "user_id"))
     target_id = parse_session_id(body["session_id"]) if "session_id" in body else new_session_id()
-    user_id = fields.optional_text(body, "user_id")
+    user_id = owner(fields.optional_text(body, "user_id"))
     source = readable_session_of(session_id).key
     target = SessionKey(source.tenant, target_id)
     if target == source:
@@ -89,6 +90,7 @@ def fork(session_id: str) -> Response:
             metadata=session.metadata,
             fill=fill,
         )
+    audited("session_forked", session_id, made=target_id)
     return session_reply(made, 201, **asdict(copied))
 
 
@@ -100,12 +102,12 @@ def rename(session_id: str) -> Response:
     if "session_id" not in body:
         raise InvalidRequestError("session_id is needed: the session's new id.", param="session_id")
     new_id = parse_session_id(body["session_id"])
-    user_id = fields.optional_text(body, "user_id")
+    user_id = owner(fields.optional_text(body, "user_id"))
     session = readable_session_of(session_id)
     # A session's user changes here only, and only from none: what was read is still so in the turn.
     if None not in (user_id, session.user_id) and user_id != session.user_id:
         raise UserMismatchError(param="user_id")
     wait_seconds = gateway().busy_wait_seconds
-    return session_reply(
-        gateway().sessions.rename(key_of(session_id), new_id, user_id=user_id, wait_seconds=wait_seconds)
-    )
+    renamed = gateway().sessions.rename(key_of(session_id), new_id, user_id=user_id, wait_seconds=wait_seconds)
+    audited("session_renamed", session_id, renamed=new_id, user_id=user_id)
+    return session_reply(renamed)

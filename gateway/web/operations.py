@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, current_app
 
+from gateway.config import Settings
+from gateway.errors import GatewayError
+from gateway.web.access import is_operator
 from gateway.web.requests import gateway, json_reply
 
 blueprint = Blueprint("operations", __name__)
@@ -16,7 +19,16 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> Response:
-    """200 when the store answers and the provider can be used as configured."""
-    gateway().sessions.ping()
-    gateway().provider.check()
-    return json_reply({"status": "ready"})
+    """200 when the store answers and the provider can be used as configured; why not is for operators."""
+    try:
+        gateway().sessions.ping()
+        gateway().provider.check()
+    except GatewayError as exc:
+        if is_operator():
+            raise
+        raise type(exc)("The gateway is not ready.", retry_after=exc.retry_after) from exc
+    if not is_operator():
+        return json_reply({"status": "ready"})
+    settings: Settings = current_app.settings  # type: ignore[attr-defined]
+    store = settings.store.partition(":")[0]
+    return json_reply({"status": "ready", "store": store, "provider": settings.provider_name, "auth": settings.auth})

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from flask import request
-
 from gateway.errors import InvalidRequestError, UnknownFieldError
 from gateway.model import JSON, Status, parse_time
+from gateway.web.access import asked_for
 
 
 def parse_query(allowed: Collection[str] = ()) -> JSON:
     """The query's parameters as texts. Nothing is dropped silently: one that is not known is refused."""
-    for name, values in request.args.lists():
+    for name, values in asked_for():
         if name not in allowed:
             raise UnknownFieldError(f"Unknown query parameter: {name[:100]!r}.", param=name[:100])
         if len(values) > 1:
             raise InvalidRequestError(f"{name} is given more than once.", param=name)
-    return dict(request.args)
+    return {name: values[0] for name, values in asked_for()}
 
 
 def limit(query: JSON) -> int:

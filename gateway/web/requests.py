@@ -1,4 +1,4 @@
-"""What every request has: an id, a principal, and a body that is parsed in one way."""
+"""What every request has: an id, and a body that is parsed in one way."""
 
 from __future__ import annotations
 
@@ -8,19 +8,25 @@ from typing import Any, cast
 import orjson
 from flask import Flask, Response, current_app, g, request
 
-from gateway.errors import ForbiddenError, InvalidJSONError, InvalidRequestError, UnsupportedMediaTypeError
+from gateway import logs
+from gateway.errors import InvalidJSONError, InvalidRequestError, UnsupportedMediaTypeError
 from gateway.model import JSON
 from gateway.reader import Readers
 from gateway.turn import Gateway
+
+MOST_ITEMS = 2000
+"""How many items one request may bring."""
+
+_MOST_LEVELS = 64
+"""How deep a body may be nested: far less than what can be read, but not written any more."""
 
 
 def install(app: Flask) -> None:
     @app.before_request
     def _begin() -> None:
         g.request_id = f"req_{uuid.uuid4().hex}"
-        # Some writes need no body, and a page of any other site could have a browser on this host send those.
-        if request.method not in ("GET", "HEAD", "OPTIONS") and request.headers.get("Sec-Fetch-Site") == "cross-site":
-            raise ForbiddenError("A page of another site may not do that.")
+        logs.request_id.set(g.request_id)
+        _check_address()
 
     @app.after_request
     def _end(response: Response) -> Response:
@@ -42,9 +48,14 @@ def readers() -> Readers:
     return cast(Readers, current_app.readers)  # type: ignore[attr-defined]
 
 
-def tenant() -> str:
-    """The namespace of the caller's sessions."""
-    return ""
+def _check_address() -> None:
+    """What no route could look for: no store keeps a NUL in a text."""
+    if "\0" in request.path or b"%00" in request.query_string or b"\0" in request.query_string:
+        raise InvalidRequestError("The address has a NUL character.")
+    try:
+        request.query_string.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequestError("The query is not UTF-8.") from None
 
 
 def parse_body(*, required: bool = True) -> JSON:
@@ -60,7 +71,22 @@ def parse_body(*, required: bool = True) -> JSON:
         raise InvalidJSONError(f"The body is not valid JSON: {exc}.") from exc
     if not isinstance(body, dict):
         raise InvalidRequestError("The body must be a JSON object.")
+    if _MOST_LEVELS < raw.count(b"{") + raw.count(b"[") and _has_more_levels_than(_MOST_LEVELS, body):
+        raise InvalidRequestError(f"The body is nested more than {_MOST_LEVELS} levels deep.")
+    for name in ("input", "items"):
+        if isinstance(body.get(name), list) and len(body[name]) > MOST_ITEMS:
+            raise InvalidRequestError(f"{name} has more than {MOST_ITEMS:,} items.", param=name)
     return body
+
+
+def _has_more_levels_than(most: int, value: Any) -> bool:
+    level = [value]
+    for _ in range(most):
+        children = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [child for each in children for child in each if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def json_reply(value: Any, status: int = 200) -> Response:

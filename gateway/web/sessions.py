@@ -6,15 +6,17 @@ from typing import cast
 
 from flask import Blueprint, Response, current_app, request
 
-from gateway.erasing.cleaning import erase_user
+from gateway.erasing.cleaning import UserErasure, erase_user
 from gateway.erasing.eraser import Eraser, Receipt
 from gateway.errors import InvalidRequestError, TurnBusyError, UserMismatchError, VersionMismatchError
 from gateway.model import JSON, Session, SessionKey, Status, new_session_id, parse_session_id
 from gateway.providers.retry import Patience
 from gateway.sessions import Filter
 from gateway.web import fields, query
+from gateway.web.access import audited, own_namespace, owner
 from gateway.web.held import held, key_of, queue_limit, session_of
-from gateway.web.requests import gateway, json_reply, parse_body, tenant
+from gateway.web.listing import list_of, namespaces_of
+from gateway.web.requests import gateway, json_reply, parse_body
 
 blueprint = Blueprint("sessions", __name__, url_prefix="/sessions")
 
@@ -39,8 +41,8 @@ def make() -> Response:
     body = parse_body(required=False)
     fields.only(body, ("session_id", "user_id", "data", "metadata"))
     session_id = parse_session_id(body["session_id"]) if "session_id" in body else new_session_id()
-    key = SessionKey(tenant(), session_id)
-    user_id = fields.optional_text(body, "user_id")
+    key = SessionKey(own_namespace(), session_id)
+    user_id = owner(fields.optional_text(body, "user_id"))
     data, metadata = fields.optional_object(body, "data"), fields.optional_metadata(body)
     found = gateway().sessions.get(key)
     if found is None or found.status is Status.ERASING:
@@ -63,13 +65,12 @@ def directory() -> Response:
     if len(prefix) > 200:
         raise InvalidRequestError("prefix must be the beginning of a session id.", param="prefix")
     wanted = Filter(
-        tenant=tenant(),
         user_id=fields.optional_text(asked, "user_id"),
         status=query.optional_status(asked),
         prefix=prefix,
         used_before=query.optional_time(asked, "used_before"),
     )
-    page = gateway().sessions.list(wanted, limit=query.limit(asked), after=query.optional_cursor(asked))
+    page = list_of(wanted, limit=query.limit(asked), after=query.optional_cursor(asked))
     return json_reply(
         {
             "object": "list",
@@ -121,6 +122,7 @@ def erase(session_id: str) -> Response:
         with held(session_id) as (turn, session):
             check_version(session)
             gateway().sessions.forget(turn)
+        audited("session_forgotten", session_id)
         now = gateway().sessions.now()
         return json_reply(Receipt(session.session_id, session.conversation_id, 0, False, 0, now).as_dict())
     outcome = eraser().erase_session(
@@ -129,7 +131,9 @@ def erase(session_id: str) -> Response:
         queue_limit=queue_limit(),
         check=check_version,
     )
-    return json_reply(outcome.as_dict(), 200 if isinstance(outcome, Receipt) else 202)
+    done = isinstance(outcome, Receipt)
+    audited("session_erased", session_id, outcome="done" if done else "begun")
+    return json_reply(outcome.as_dict(), 200 if done else 202)
 
 
 @blueprint.delete("")
@@ -140,9 +144,11 @@ def erase_of_user() -> Response:
     user_id = fields.optional_text(asked, "user_id")
     if user_id is None:
         raise InvalidRequestError("user_id is needed: there is no way to erase every session at once.", param="user_id")
-    found = erase_user(
-        eraser(), tenant(), user_id, patience=Patience(gateway().busy_wait_seconds), queue_limit=queue_limit()
-    )
+    patience = Patience(gateway().busy_wait_seconds)
+    found = UserErasure()
+    for namespace in namespaces_of(user_id):
+        found += erase_user(eraser(), namespace, user_id, patience=patience, queue_limit=queue_limit())
+    audited("user_erased", None, user_id=user_id, erased=len(found.receipts), erasing=found.erasing, busy=found.busy)
     counts: JSON = {"erased": len(found.receipts), "erasing": found.erasing}
     if found.busy:
         raise TurnBusyError(

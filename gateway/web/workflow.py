@@ -8,8 +8,11 @@ from flask import Blueprint, Response, request
 
 from gateway.errors import InvalidRequestError
 from gateway.model import JSON, TurnRequest, new_session_id, parse_session_id
+from gateway.reply import reply_of
 from gateway.web import fields
-from gateway.web.requests import gateway, json_reply, parse_body, readers, tenant
+from gateway.web.access import own_namespace, owner
+from gateway.web.limits import placed
+from gateway.web.requests import gateway, json_reply, parse_body, readers
 from gateway.web.sse import event_stream
 
 blueprint = Blueprint("workflow", __name__)
@@ -33,9 +36,8 @@ _FIELDS = frozenset(
 @blueprint.post("/workflow/<name>")
 def run(name: str = "") -> Response:
     turn = parse_turn(parse_body(), name)
-    if not turn.stream:
-        return json_reply(gateway().run_turn(tenant(), turn).as_dict())
-    return event_stream(readers().start(gateway().stream_turn(tenant(), turn)))
+    events = placed(gateway().stream_turn(own_namespace(), turn))
+    return event_stream(readers().start(events)) if turn.stream else json_reply(reply_of(events).as_dict())
 
 
 def parse_turn(body: JSON, workflow: str = "") -> TurnRequest:
@@ -47,7 +49,7 @@ def parse_turn(body: JSON, workflow: str = "") -> TurnRequest:
         workflow=workflow,
         wait=fields.choice(body, "on_busy", ("wait", "reject")) == "wait",
         restart=fields.choice(body, "on_lost", ("error", "restart")) == "restart",
-        user_id=fields.optional_text(body, "user_id"),
+        user_id=owner(fields.optional_text(body, "user_id")),
         metadata=fields.optional_metadata(body),
         data=fields.optional_object(body, "data"),
         stream=fields.flag(body, "stream", False) or "text/event-stream" in request.headers.get("Accept", ""),

@@ -1,5 +1,6 @@
 """A folder to run commands in, and a gateway to talk to."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,14 @@ import pytest
 
 from tests.cli.commands import Inside, Runner
 from tests.gateways import GatewayProcess
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> Iterator[None]:
+    """A shell that runs the suite in the background has it ignore SIGINT, which the commands would inherit."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -76,6 +76,20 @@ def test_the_provider_is_asked(tmp_path: Path):
         assert "has no model 'gpt-none'; GATEWAY_MODEL takes one of demo" in found["provider"]
 
 
+def test_auth_that_would_let_nobody_in_is_told(tmp_path: Path):
+    code, found = check(tmp_path, GATEWAY_AUTH="keys")
+    assert code == 1
+    assert "make one with `gateway keys create NAME`" in found["auth"]
+    Inside(tmp_path).well("keys", "create", "ann")
+    code, found = check(tmp_path, GATEWAY_AUTH="keys")
+    assert (code, found["auth"]) == (0, "✓ keys of `gateway keys`, 1 of them")
+    code, found = check(tmp_path, GATEWAY_AUTH="jwt", GATEWAY_JWT_JWKS_URL="http://127.0.0.1:9/keys")
+    assert code == 1
+    assert "The identity provider does not answer" in found["auth"]
+    code, found = check(tmp_path, GATEWAY_AUTH="jwt", GATEWAY_JWT_KEY="hidden-away" * 4)
+    assert (code, found["auth"]) == (0, "✓ tokens, checked with GATEWAY_JWT_KEY")
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

@@ -103,10 +103,10 @@ def test_what_is_erased_is_gone_from_the_provider(inside: Inside):
     done = inside("sessions", "erase", "alice", "nobody", "--yes")
     assert done.returncode == 1
     assert done.stdout == "alice is erased: 2 items, the conversation, 1 response.\n"
-    assert done.stderr.splitlines() == [
-        "Provider: local with the built-in demo model, conversations in local-provider.db.",
-        "There is no session nobody.",
-    ]
+    where, deed, missing = done.stderr.splitlines()
+    assert where == "Provider: local with the built-in demo model, conversations in local-provider.db."
+    assert orjson.loads(deed)["audit"] == "session_erased"
+    assert missing == "There is no session nobody."
     receipt = orjson.loads(inside.well("sessions", "erase", "bob", "--yes", "--json"))
     assert (receipt["session_id"], receipt["items_deleted"], receipt["conversation_deleted"]) == ("bob", 2, True)
     behind = assemble(settings)

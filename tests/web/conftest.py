@@ -28,16 +28,23 @@ def service() -> Iterator[UpstreamProcess]:
 def open_house(
     request: pytest.FixtureRequest, make_store_address: Callable[[str], StoreAddress], tmp_path: Path
 ) -> Iterator[OpenHouse]:
-    """Opens a gateway on a store and a provider by their names; `options` are the store's. Closed after the test."""
+    """Opens a gateway on a store and a provider by their names; `settings` are the gateway's,
+    `options` the store's. Closed after the test."""
     with ExitStack() as houses:
 
-        def open_(store: str, provider: str = "local", *, address: StoreAddress | None = None, **options: Any) -> House:
+        def open_(
+            store: str,
+            provider: str = "local",
+            *,
+            address: StoreAddress | None = None,
+            settings: dict[str, Any] | None = None,
+            **options: Any,
+        ) -> House:
             hosted = request.getfixturevalue("service") if provider == "hosted" else None
             if hosted is not None:
                 hosted.withdraw()
-            waits = {"busy_wait_seconds": options.pop("busy_wait_seconds", 2.0)}
             sessions: SessionManager = open_store(address or make_store_address(store), **options)
-            house = House(sessions, open_provider(provider, hosted, tmp_path), **waits)
+            house = House(sessions, open_provider(provider, hosted, tmp_path), **(settings or {}))
             houses.callback(house.close)
             return house
 

@@ -69,10 +69,10 @@ class FaultyProvider:
 class House:
     """The gateway, its client, and what lies behind it."""
 
-    def __init__(self, sessions: SessionManager, provider: Provider, *, busy_wait_seconds: float = 2.0) -> None:
+    def __init__(self, sessions: SessionManager, provider: Provider, **settings: Any) -> None:
         self.provider = FaultyProvider(provider)
-        settings = Settings(model="demo", busy_wait_seconds=busy_wait_seconds)
-        self.app: GatewayApp = create_app(settings, sessions, self.provider)  # type: ignore[arg-type]
+        chosen = Settings(**{"model": "demo", "busy_wait_seconds": 2.0, **settings})
+        self.app: GatewayApp = create_app(chosen, sessions, self.provider)  # type: ignore[arg-type]
         # Rounds are the tests' own to call.
         self.app.sweeper.stop()
         self.sessions = sessions

@@ -124,7 +124,7 @@ def test_a_defect_shows_no_stack(app: GatewayApp, client: FlaskClient, monkeypat
     def fail(*args: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(app.gateway, "run_turn", fail)
+    monkeypatch.setattr(app.gateway, "stream_turn", fail)
     monkeypatch.setattr(app, "testing", False)
     answer = client.post("/workflow", json={"input_as_text": "a"})
     assert _refusal(answer) == (500, "internal_error", None)

@@ -292,7 +292,7 @@ def test_every_session_of_a_user_is_erased(anywhere: House) -> None:
 
 
 def test_a_late_writer_does_not_bring_an_erased_session_back(kind: tuple[str, str], open_house: OpenHouse) -> None:
-    house = open_house(*kind, lease_seconds=1.0, busy_wait_seconds=20.0)
+    house = open_house(*kind, lease_seconds=1.0, settings={"busy_wait_seconds": 20.0})
     house.make("ann")
     with house.sessions.turn(key("ann")) as late:
         late.begin()

@@ -156,7 +156,7 @@ def test_an_edit_that_came_in_between_is_not_overwritten(house: House, monkeypat
 def test_no_change_mixes_with_a_running_turn_and_no_read_waits_for_it(
     open_house: OpenHouse, method: str, path: str, body: object
 ) -> None:
-    house = open_house("memory", busy_wait_seconds=0.1)
+    house = open_house("memory", settings={"busy_wait_seconds": 0.1})
     made = house.make("ann")
     house.add("ann", user("kept"))
     with house.sessions.turn(key("ann")):
@@ -173,7 +173,7 @@ def test_no_change_mixes_with_a_running_turn_and_no_read_waits_for_it(
 
 
 def test_erasing_a_user_says_which_sessions_were_in_use(open_house: OpenHouse) -> None:
-    house = open_house("memory", busy_wait_seconds=0.1)
+    house = open_house("memory", settings={"busy_wait_seconds": 0.1})
     for number in range(3):
         house.make(f"u-{number}", user_id="u")
     with house.sessions.turn(key("u-1")):

@@ -9,6 +9,7 @@ from flask import request
 
 from gateway.errors import InvalidRequestError, UnknownFieldError
 from gateway.model import JSON
+from gateway.web.access import asked_for
 
 _INCLUDE = re.compile(r"include(\[\d*\])?\Z")
 
@@ -17,7 +18,7 @@ def parse_query(allowed: Collection[str] = ()) -> tuple[JSON, list[str]]:
     """The query's parameters as texts, and apart from them what is to be included. One that is not known is refused."""
     asked: JSON = {}
     include: list[str] = []
-    for name, values in request.args.lists():
+    for name, values in asked_for():
         if "include" in allowed and _INCLUDE.match(name):
             include += values
         elif name not in allowed:

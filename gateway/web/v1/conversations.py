@@ -11,8 +11,9 @@ from gateway.model import JSON, Session, SessionKey, new_session_id, parse_sessi
 from gateway.providers.retry import Patience
 from gateway.sessions import Filter
 from gateway.web import fields, query
+from gateway.web.access import audited, own_namespace, owner
 from gateway.web.held import queue_limit
-from gateway.web.requests import gateway, json_reply, parse_body, tenant
+from gateway.web.requests import gateway, json_reply, parse_body
 from gateway.web.sessions import eraser
 from gateway.web.v1 import wall
 from gateway.web.v1.asked import parse_query
@@ -35,7 +36,7 @@ def create() -> Response:
         # No item can be in a conversation that is only about to be made.
         raise wall.item_not_found(item_id, "items")
     patience = Patience(gateway().busy_wait_seconds)
-    key = SessionKey(tenant(), session_id)
+    key = SessionKey(own_namespace(), session_id)
     with gateway().sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=queue_limit()) as turn:
         session = turn.session
         if session is not None and items:
@@ -46,7 +47,7 @@ def create() -> Response:
                 if items:
                     history.add_portion(gateway().provider, conversation_id, items)
 
-            session = gateway().bind_conversation(turn, patience, metadata=metadata, fill=fill)
+            session = gateway().bind_conversation(turn, patience, user_id=owner(), metadata=metadata, fill=fill)
     return json_reply(shown(session))
 
 
@@ -82,11 +83,12 @@ def erase(session_id: str) -> Response:
     """Erases the session: its items, its conversation, the stored responses of its turns. 202 when the provider failed
     or there is more than one attempt removes: then it takes no turns any more, and the sweeper finishes the job."""
     parse_query()
-    key = SessionKey(tenant(), parse_session_id(session_id, param="conversation"))
+    key = SessionKey(own_namespace(), parse_session_id(session_id, param="conversation"))
     if gateway().sessions.get(key) is None:
         raise SessionNotFoundError()
     outcome = eraser().erase_session(key, wait_seconds=gateway().busy_wait_seconds, queue_limit=queue_limit())
     done = isinstance(outcome, Receipt)
+    audited("session_erased", session_id, outcome="done" if done else "begun")
     deleted = {"id": session_id, "object": "conversation.deleted", "deleted": done}
     return json_reply(deleted, 200 if done else 202)
 
@@ -114,7 +116,7 @@ def shown(session: Session) -> JSON:
 
 def _newest(count: int) -> list[Session]:
     """So many at most; the store gives at most 100 in one page."""
-    store, wanted = gateway().sessions, Filter(tenant=tenant())
+    store, wanted = gateway().sessions, Filter(tenant=own_namespace())
     page = store.list(wanted, limit=min(count, 100))
     found = page.sessions
     if page.next is not None and len(found) < count:
@@ -125,11 +127,11 @@ def _newest(count: int) -> list[Session]:
 def _older_than(session_id: str, count: int) -> list[Session]:
     """Those that were used before this one was."""
     found: list[Session] = []
-    last = gateway().sessions.get(SessionKey(tenant(), parse_session_id(session_id, param="after")))
+    last = gateway().sessions.get(SessionKey(own_namespace(), parse_session_id(session_id, param="after")))
     if last is None:
         raise NotFoundError(f"No conversation found with id '{session_id}'", param="after")
     # Those of the same moment are in front, and this one is among them.
-    wanted = Filter(tenant=tenant(), used_before=last.last_used + 1)
+    wanted = Filter(tenant=own_namespace(), used_before=last.last_used + 1)
     passed, cursor = False, None
     while len(found) < count:
         page = gateway().sessions.list(wanted, limit=100, after=cursor)

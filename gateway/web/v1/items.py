@@ -13,8 +13,9 @@ from gateway.history import items as history
 from gateway.model import JSON, parse_session_id
 from gateway.providers.retry import Patience
 from gateway.web import fields, query
+from gateway.web.access import own_namespace, owner
 from gateway.web.held import held, queue_limit
-from gateway.web.requests import gateway, json_reply, parse_body, tenant
+from gateway.web.requests import gateway, json_reply, parse_body
 from gateway.web.v1 import wall
 from gateway.web.v1.asked import header_choice, parse_query
 from gateway.web.v1.conversations import envelope, session_of, shown
@@ -65,19 +66,19 @@ def add(session_id: str) -> Response:
 
     with gateway().sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=queue_limit()) as turn:
         if turn.session is None:
-            gateway().bind_conversation(turn, patience, fill=fill)
+            gateway().bind_conversation(turn, patience, user_id=owner(), fill=fill)
         else:
             try:
                 fill(turn.session.conversation_id)
             except ConversationGoneError:
                 if not restart:
                     raise
-                gateway().bind_conversation(turn, patience, fill=fill)
+                gateway().bind_conversation(turn, patience, user_id=owner(), fill=fill)
     return _given(added["data"], added)
 
 
 def _given(shown_items: list[JSON], answer: JSON) -> Response:
-    wall.give(gateway(), tenant(), [each["id"] for each in shown_items])
+    wall.give(gateway(), own_namespace(), [each["id"] for each in shown_items])
     return json_reply(answer)
 
 

@@ -19,8 +19,10 @@ from gateway.errors import (
 )
 from gateway.model import JSON, Done, Held, SessionKey, StreamEvent, TurnEvent, TurnRequest
 from gateway.turn import Gateway
+from gateway.web.access import own_namespace, owner
+from gateway.web.limits import place, placed
 from gateway.web.presence import Presence
-from gateway.web.requests import gateway, json_reply, parse_body, readers, tenant
+from gateway.web.requests import gateway, json_reply, parse_body, readers
 from gateway.web.v1 import wall
 from gateway.web.v1.asked import header_choice, is_blind_retry, parse_query
 from gateway.web.v1.naming import Names, speak_of
@@ -53,7 +55,7 @@ def retrieve(response_id: str) -> Response:
         lambda: gateway().provider.retrieve_response(response_id, include=include),
     )
     # One that was answered in the background has its items only now.
-    wall.give(gateway(), tenant(), _item_ids(found))
+    wall.give(gateway(), own_namespace(), _item_ids(found))
     return json_reply(names.response(found))
 
 
@@ -81,11 +83,11 @@ def _answer_in_session(body: JSON, session_id: str) -> Response:
     wall.check_in_session(session_id, wall.ids_in(body.get("input"), "input"), "input")
     names, presence = speak_of(session_id), Presence(request.environ)
     workflow = PassThroughWorkflow(body)
-    events = gateway().stream_turn(tenant(), turn, workflow=workflow, left=presence.gone)
-    events = _giving(gateway(), tenant(), events)
+    events = placed(gateway().stream_turn(own_namespace(), turn, workflow=workflow, left=presence.gone))
+    events = _giving(gateway(), own_namespace(), events)
     if not turn.stream:
         return json_reply(names.response(_last_response(events, names)))
-    key, sessions = SessionKey(tenant(), session_id), gateway().sessions
+    key, sessions = SessionKey(own_namespace(), session_id), gateway().sessions
 
     def left(held: Held | None) -> None:
         presence.leave()
@@ -132,6 +134,7 @@ def _parse_turn(body: JSON, session_id: str) -> TurnRequest:
         input="",
         session_id=session_id,
         workflow="/v1/responses",
+        user_id=owner(),
         wait=header_choice("X-On-Busy", ("wait", "reject")) == "wait",
         restart=header_choice("X-On-Lost", ("error", "restart")) == "restart",
         stream=body.get("stream") is True,
@@ -175,13 +178,14 @@ def _answer_alone(body: JSON) -> Response:
     body = {name: value for name, value in body.items() if name != "conversation"}
     names = speak_of(None)
     if body.get("stream") is True:
-        reading = readers().start(_alone(gateway(), tenant(), body))
+        reading = readers().start(placed(_alone(gateway(), own_namespace(), body)))
         return event_stream(reading, names, lambda held: None)
     try:
-        response = gateway().provider.create_response(body)
+        with place():
+            response = gateway().provider.create_response(body)
     except ProviderRejectedError as exc:
         raise _previous_is_gone(exc, body) from exc
-    _remember(gateway(), tenant(), response)
+    _remember(gateway(), own_namespace(), response)
     return json_reply(response)
 
 

@@ -14,7 +14,8 @@ from gateway.model import JSON, Session, SessionKey, Status, parse_session_id
 from gateway.providers.base import all_items
 from gateway.sessions.base import ResponseOwner
 from gateway.turn import Gateway
-from gateway.web.requests import gateway, tenant
+from gateway.web.access import own_namespace
+from gateway.web.requests import gateway
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ def parse_conversation(body: JSON) -> str | None:
 def writable_key(session_id: str, *, restart: bool = False) -> SessionKey:
     """The session of that name, which the first write makes. Except one that the gateway itself had named: nobody else
     thinks of such a name, so that it must have been there, and is gone (`restart`: is made again all the same)."""
-    key = SessionKey(tenant(), session_id)
+    key = SessionKey(own_namespace(), session_id)
     if not restart and _MADE_HERE.match(session_id) and gateway().sessions.get(key) is None:
         raise ConversationGoneError()
     return key
@@ -43,7 +44,7 @@ def writable_key(session_id: str, *, restart: bool = False) -> SessionKey:
 
 def session_now(session_id: str) -> Session | None:
     """The session, if it is there to be read: one that is being erased is not."""
-    session = gateway().sessions.get(SessionKey(tenant(), parse_session_id(session_id, param="conversation")))
+    session = gateway().sessions.get(SessionKey(own_namespace(), parse_session_id(session_id, param="conversation")))
     return None if session is None or session.status is Status.ERASING else session
 
 
@@ -102,7 +103,7 @@ def give(gateway: Gateway, tenant: str, item_ids: Iterable[str]) -> None:
 
 def check_given(item_ids: list[str], param: str) -> None:
     """`NotFoundError` unless the caller was given each of these items: by a response, or out of a session."""
-    known = gateway().sessions.remembered(tenant(), item_ids)
+    known = gateway().sessions.remembered(own_namespace(), item_ids)
     for item_id in item_ids:
         if item_id not in known:
             raise item_not_found(item_id, param)
@@ -134,11 +135,11 @@ def _can_be(item_id: str) -> bool:
 def own_response(response_id: str) -> ResponseOwner:
     """Where a response of the caller's came from."""
     sessions = gateway().sessions
-    owner = sessions.response_owner(tenant(), response_id) if len(response_id) <= 200 else None
+    owner = sessions.response_owner(own_namespace(), response_id) if len(response_id) <= 200 else None
     if owner is None:
         raise response_not_found(response_id)
     if owner.session_id is not None:
-        session = sessions.get(SessionKey(tenant(), owner.session_id))
+        session = sessions.get(SessionKey(own_namespace(), owner.session_id))
         if session is not None and session.status is Status.ERASING:
             raise response_not_found(response_id)
     return owner

@@ -11,7 +11,7 @@ from tests.web.house import House, key, user
 
 @pytest.fixture
 def house(open_house: Callable[..., House]) -> House:
-    return open_house("memory", busy_wait_seconds=0.2)
+    return open_house("memory", settings={"busy_wait_seconds": 0.2})
 
 
 def pages(house: House, limit: int) -> list[list[str]]:

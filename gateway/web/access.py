@@ -1,0 +1,257 @@
+"""The one door: which routes need whom, and who a request comes from."""
+
+from __future__ import annotations
+
+import ipaddress
+from enum import Enum, auto
+from typing import cast
+from urllib.parse import urlsplit
+
+from flask import Flask, current_app, g, request
+
+from gateway.audit import audit
+from gateway.auth import ANONYMOUS, Authenticate, Principal, namespace
+from gateway.config import Settings
+from gateway.errors import ForbiddenError, InvalidRequestError, UnauthorizedError, UserMismatchError
+from gateway.model import Role
+
+COOKIE = "gateway_key"
+"""Where a browser that has logged in at the console keeps its credential."""
+
+
+class Access(Enum):
+    """Who a route is for."""
+
+    OPEN = auto()
+    """Everybody."""
+    PRINCIPAL = auto()
+    """Whoever authenticates, and then for what is their own."""
+    OPERATOR = auto()
+    """Admins, and callers on this host."""
+
+
+_OPEN = (
+    "operations.healthz",
+    "operations.readyz",
+    "login.login",
+    "login.logout",
+    "api.openapi",
+    "api.docs",
+    "api.style",
+    "console.page",
+    "console.asset",
+)
+_OPERATOR: tuple[str, ...] = ("metrics.metrics",)
+_PRINCIPAL = (
+    "workflow.run",
+    "sessions.make",
+    "sessions.directory",
+    "sessions.read",
+    "sessions.edit",
+    "sessions.erase",
+    "sessions.erase_of_user",
+    "items.items",
+    "items.add",
+    "items.pop",
+    "items.clear",
+    "items.remove",
+    "moving.reset",
+    "moving.fork",
+    "moving.rename",
+    "turns.turns",
+    "turns.turn",
+    "turns.cancel_pending_calls",
+    "transcript.transcript",
+    "v1.responses.create",
+    "v1.responses.retrieve",
+    "v1.responses.delete",
+    "v1.responses.models",
+    "v1.conversations.create",
+    "v1.conversations.directory",
+    "v1.conversations.read",
+    "v1.conversations.edit",
+    "v1.conversations.erase",
+    "v1.items.items",
+    "v1.items.add",
+    "v1.items.item",
+    "v1.items.remove",
+)
+
+ROUTES: dict[str, Access] = {
+    **dict.fromkeys(_OPEN, Access.OPEN),
+    **dict.fromkeys(_PRINCIPAL, Access.PRINCIPAL),
+    **dict.fromkeys(_OPERATOR, Access.OPERATOR),
+}
+"""Every route by its endpoint. One that is not here cannot be served."""
+
+_OF_USERS = ("sessions.directory", "sessions.erase_of_user")
+"""Routes that take a user_id from everybody: the one that sessions were made with."""
+
+
+def install(app: Flask) -> None:
+    @app.before_request
+    def _admit() -> None:
+        endpoint = request.endpoint
+        if endpoint is None:
+            return  # there is no such route, and that is said without asking who wants to know
+        _check_origin()
+        access = ROUTES[endpoint]
+        if access is Access.OPEN:
+            return
+        if access is Access.OPERATOR:
+            if not _is_local() and _authenticated().role is not Role.ADMIN:
+                raise ForbiddenError("This is for admins, and for callers on the gateway's own host.")
+            return
+        g.principal = _authenticated()
+        g.namespace = _reached_namespace(g.principal, endpoint)
+
+
+def check_table(app: Flask) -> None:
+    """A route that nobody has thought about stops the start."""
+    missing = {rule.endpoint for rule in app.url_map.iter_rules()} - set(ROUTES)
+    if missing:
+        raise RuntimeError(f"gateway.web.access does not say who may use {', '.join(sorted(missing))}.")
+
+
+def principal() -> Principal:
+    return cast(Principal, g.principal)
+
+
+def own_namespace() -> str:
+    """What the sessions of this request are keyed by."""
+    return cast(str, g.namespace)
+
+
+def is_admin() -> bool:
+    """Whether the caller reaches the sessions of its tenant's users."""
+    return principal().role is Role.ADMIN
+
+
+def reached_user() -> str | None:
+    """The user whose namespace this request is about; None for one that is about the tenant's own."""
+    return cast(str | None, g.get("reached_user")) or principal().user_id
+
+
+def asked_for() -> list[tuple[str, list[str]]]:
+    """The query's parameters, without the one by which an admin has named a user."""
+    asked = request.args.lists()
+    return [(name, values) for name, values in asked if name != "user_id"] if "reached_user" in g else list(asked)
+
+
+def owner(user_id: str | None = None) -> str | None:
+    """The user of a session that is made now: the one that is named, unless the caller works for one user only."""
+    bound = reached_user()
+    if bound is not None and user_id not in (None, bound):
+        raise UserMismatchError(param="user_id")
+    return bound or user_id
+
+
+def is_operator() -> bool:
+    """Whether the caller may see how the gateway fares: an admin, or somebody on this host."""
+    try:
+        return _is_local() or _authenticated().role is Role.ADMIN
+    except UnauthorizedError:
+        return False
+
+
+def audited(act: str, session_id: str | None, *, outcome: str = "done", **target: object) -> None:
+    """Leaves a line about what the caller did."""
+    target |= {"namespace": own_namespace(), "session_id": session_id}
+    audit(act, outcome=outcome, principal=principal().name, request_id=g.request_id, **target)
+
+
+def authenticate(credential: str | None) -> Principal:
+    """The principal of a credential. One that is refused leaves a line."""
+    try:
+        return cast(Authenticate, current_app.authenticate)(credential)  # type: ignore[attr-defined]
+    except UnauthorizedError:
+        if credential is not None:
+            audit(
+                "login_refused",
+                outcome="refused",
+                principal="unknown",
+                request_id=g.request_id,
+                address=request.remote_addr,
+                route=str(request.url_rule),
+            )
+        raise
+
+
+def _authenticated() -> Principal:
+    found = authenticate(_credential())
+    by_cookie = "Authorization" not in request.headers and found is not ANONYMOUS
+    if by_cookie and request.method not in ("GET", "HEAD", "OPTIONS"):
+        _check_same_origin()
+    return found
+
+
+def _credential() -> str | None:
+    """The bearer token, or what the console's login left in a cookie."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme:
+        return token.strip() if scheme.lower() == "bearer" else ""
+    return request.cookies.get(COOKIE)
+
+
+def _reached_namespace(caller: Principal, endpoint: str) -> str:
+    """The caller's own, or that of the user whom an admin names in the query."""
+    if "user_id" in request.args and endpoint not in _OF_USERS and _settings().auth != "none":
+        if caller.role is not Role.ADMIN:
+            raise ForbiddenError("Only an admin reaches the sessions of a user by user_id.")
+        user_ids = request.args.getlist("user_id")
+        if len(user_ids) > 1 or not 1 <= len(user_ids[0]) <= 200 or not user_ids[0].isprintable():
+            raise InvalidRequestError("user_id must be one text of 1 to 200 printable characters.", param="user_id")
+        g.reached_user = user_ids[0]
+        return namespace(caller.tenant, g.reached_user)
+    return caller.namespace
+
+
+# --- Where a request comes from ----------------------------------------------------------------------------
+
+
+def _check_origin() -> None:
+    # Some writes need no body, and a page of any other site could have a browser on this host send those.
+    if request.method not in ("GET", "HEAD", "OPTIONS") and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise ForbiddenError("A page of another site may not do that.")
+    settings = _settings()
+    by_name = settings.auth == "none" and not settings.allow_anonymous and not settings.host.startswith("unix:")
+    # A page whose name was made to lead here looks like one of ours to the browser, except for that name.
+    if by_name and not _is_loopback_name(_host_name(request.host)):
+        raise ForbiddenError(
+            "Without auth the gateway answers to this host's own names (127.0.0.1, localhost) only; "
+            "GATEWAY_ALLOW_ANONYMOUS=true lets everybody in."
+        )
+
+
+def _check_same_origin() -> None:
+    """A cookie goes along with whatever a browser sends: what changes something must come from a page of ours."""
+    site = request.headers.get("Sec-Fetch-Site")
+    origin = request.headers.get("Origin")
+    if site != "same-origin" and (site is not None or origin is None or urlsplit(origin).netloc != request.host):
+        raise ForbiddenError("A login by cookie is for the gateway's own pages.")
+
+
+def _is_local() -> bool:
+    """Whether the caller is on this host, and speaks for itself: what a proxy passes on comes from elsewhere."""
+    proxied = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"))
+    return not proxied and _is_loopback_name(request.remote_addr or "")
+
+
+def _host_name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback_name(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _settings() -> Settings:
+    return cast(Settings, current_app.settings)  # type: ignore[attr-defined]

@@ -1,0 +1,112 @@
+"""How much one caller may ask for: requests in a time, and turns under way at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar, cast
+
+import limits
+from flask import Flask, current_app, g
+from limits.errors import StorageError
+from limits.storage import MemoryStorage, RedisStorage, Storage
+from limits.strategies import MovingWindowRateLimiter
+
+from gateway.config import Settings
+from gateway.errors import QueueFullError, RateLimitedError, StoreUnavailableError
+from gateway.web.access import principal
+
+T = TypeVar("T")
+
+
+def install(app: Flask, settings: Settings) -> None:
+    if settings.rate_limit is None:
+        return
+    rate = limits.parse(settings.rate_limit)
+    limiter = MovingWindowRateLimiter(_storage(settings))
+
+    @app.before_request
+    def _count() -> None:
+        if "principal" not in g:
+            return
+        caller = principal()
+        who = (caller.tenant, caller.name)
+        try:
+            if limiter.hit(rate, *who):
+                return
+            free_at = limiter.get_window_stats(rate, *who).reset_time
+        except StorageError as exc:
+            raise StoreUnavailableError(retry_after=1) from exc
+        raise RateLimitedError(
+            f"More than {settings.rate_limit}: slow down.", retry_after=max(1.0, free_at - time.time())
+        )
+
+
+class TurnPlaces:
+    """The turns under way in this process, of all and of each principal."""
+
+    def __init__(self, most: int, most_each: int | None) -> None:
+        self._most = most
+        self._most_each = most_each
+        self._lock = threading.Lock()
+        self._taken: Counter[str] = Counter()
+
+    def take(self, who: str) -> Callable[[], None]:
+        """A place for one turn, and what gives it back."""
+        with self._lock:
+            if self._most_each is not None and self._taken[who] >= self._most_each:
+                raise RateLimitedError("This caller has too many turns under way.", retry_after=1)
+            if self._taken.total() >= self._most:
+                raise QueueFullError("Too many turns are under way in this process.", retry_after=1)
+            self._taken[who] += 1
+        return lambda: self._give_back(who)
+
+    def _give_back(self, who: str) -> None:
+        with self._lock:
+            self._taken[who] -= 1
+            if not self._taken[who]:
+                del self._taken[who]
+
+
+@contextmanager
+def place() -> Iterator[None]:
+    """A place among the turns under way, for the block."""
+    give_back = _take()
+    try:
+        yield
+    finally:
+        give_back()
+
+
+def placed(events: Iterator[T]) -> Iterator[T]:
+    """The same events, with a place among the turns under way until they end. Refused at once when there is none."""
+    give_back = _take()
+
+    def until_the_end() -> Iterator[T]:
+        try:
+            yield from events
+        finally:
+            give_back()
+
+    return until_the_end()
+
+
+def _take() -> Callable[[], None]:
+    caller = principal()
+    places = cast(TurnPlaces, current_app.turn_places)  # type: ignore[attr-defined]
+    return places.take(f"{caller.tenant}/{caller.name}")
+
+
+def _storage(settings: Settings) -> Storage:
+    """Redis counts for every process where it is the store anyway; elsewhere each process counts for itself."""
+    if settings.store.partition(":")[0].lower() not in ("redis", "rediss", "redis+sentinel"):
+        return MemoryStorage()
+    from gateway.sessions.redis.connect import open_client
+
+    pool = open_client(settings.store).connection_pool
+    pool.max_connections = 2**31  # one that is full would refuse instead of waiting
+    prefix = f"{settings.store_prefix}:rate"
+    return RedisStorage("redis://", connection_pool=pool, key_prefix=prefix, wrap_exceptions=True)

@@ -26,6 +26,7 @@ def items(session_id: str) -> Response:
 @blueprint.post("")
 def add(session_id: str) -> Response:
     """Any number of items; the list of those that were added. An error says how many were: `items_added`."""
+    query.parse_query()
     body = parse_body()
     fields.only(body, ("items",))
     if "items" not in body:
@@ -40,6 +41,7 @@ def add(session_id: str) -> Response:
 @blueprint.post("/pop")
 def pop(session_id: str) -> Response:
     """The newest item, which is no longer in the history."""
+    query.parse_query()
     fields.only(parse_body(required=False), ())
     with held(session_id) as (_, session):
         return json_reply(history.pop_item(gateway().provider, session.conversation_id))

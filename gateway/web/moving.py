@@ -13,7 +13,7 @@ from gateway.history.copying import Copied, copy_history
 from gateway.model import JSON, SessionKey, new_session_id, parse_session_id
 from gateway.providers.retry import Patience
 from gateway.sessions.base import Erasure
-from gateway.web import fields
+from gateway.web import fields, query
 from gateway.web.access import audited, owner
 from gateway.web.held import held, key_of, queue_limit, readable_session_of
 from gateway.web.requests import gateway, parse_body
@@ -26,6 +26,7 @@ blueprint = Blueprint("moving", __name__, url_prefix="/sessions/<session_id>")
 def reset(session_id: str) -> Response:
     """A new conversation, empty or with a copy of the history. `old_conversation` says what became of the old one:
     `erased`, `erasing` (the sweeper goes on) or `kept`."""
+    query.parse_query()
     body = parse_body(required=False)
     fields.only(body, ("keep_history", "erase_old"))
     keep_history = fields.flag(body, "keep_history", False)
@@ -54,6 +55,7 @@ def reset(session_id: str) -> Response:
 @blueprint.post("/fork")
 def fork(session_id: str) -> Response:
     """A second session with a copy of the history, of the data and of the metadata; another user's, if one is named."""
+    query.parse_query()
     body = parse_body(required=False)
     fields.only(body, ("session_id", "user_id"))
     target_id = parse_session_id(body["session_id"]) if "session_id" in body else new_session_id()
@@ -97,6 +99,7 @@ def fork(session_id: str) -> Response:
 @blueprint.post("/rename")
 def rename(session_id: str) -> Response:
     """Another id, and a user for a session that had none: the anonymous visitor logs in."""
+    query.parse_query()
     body: JSON = parse_body()
     fields.only(body, ("session_id", "user_id"))
     if "session_id" not in body:

@@ -38,6 +38,7 @@ def session_reply(session: Session, status: int = 200, **more: object) -> Respon
 @blueprint.post("")
 def make() -> Response:
     """Makes a session up front, or gives the one that is there; what is there already keeps its data."""
+    query.parse_query()
     body = parse_body(required=False)
     fields.only(body, ("session_id", "user_id", "data", "metadata"))
     session_id = parse_session_id(body["session_id"]) if "session_id" in body else new_session_id()
@@ -90,6 +91,7 @@ def read(session_id: str) -> Response:
 @blueprint.patch("/<session_id>")
 def edit(session_id: str) -> Response:
     """Changes what a client may edit; needs no turn, and no concurrent edit is lost."""
+    query.parse_query()
     key = key_of(session_id)
     body = parse_body()
     fields.only(body, _EDITABLE)

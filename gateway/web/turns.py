@@ -59,6 +59,7 @@ def turn(session_id: str, turn_id: str) -> Response:
 
 @blueprint.post("/pending_calls/cancel")
 def cancel_pending_calls(session_id: str) -> Response:
+    query.parse_query()
     fields.only(parse_body(required=False), ())
     calls = gateway().cancel_pending_calls(readable_session_of(session_id).key)
     return json_reply({"session_id": session_id, "cancelled": calls})

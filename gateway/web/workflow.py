@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from gateway.errors import InvalidRequestError
 from gateway.model import JSON, TurnRequest, new_session_id, parse_session_id
 from gateway.reply import reply_of
-from gateway.web import fields
+from gateway.web import fields, query
 from gateway.web.access import own_namespace, owner
 from gateway.web.limits import placed
 from gateway.web.requests import gateway, json_reply, parse_body, readers
@@ -35,6 +35,7 @@ _FIELDS = frozenset(
 @blueprint.post("/workflow")
 @blueprint.post("/workflow/<name>")
 def run(name: str = "") -> Response:
+    query.parse_query()
     turn = parse_turn(parse_body(), name)
     events = placed(gateway().stream_turn(own_namespace(), turn))
     return event_stream(readers().start(events)) if turn.stream else json_reply(reply_of(events).as_dict())

@@ -190,3 +190,19 @@ def test_a_failing_provider_is_not_asked_for_each_session_of_a_user(house: House
     assert (found["erased"], found["erasing"]) == (0, 8)
     assert house.provider.calls.count("list_items") == 3
     assert {session["status"] for session in house.get("/sessions")["data"]} == {Status.ERASING}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/workflow"),
+        ("POST", "/sessions"),
+        *(("POST", f"/sessions/ann/{verb}") for verb in ("reset", "fork", "rename", "items", "items/pop")),
+        ("POST", "/sessions/ann/pending_calls/cancel"),
+        ("PATCH", "/sessions/ann"),
+    ],
+)
+def test_a_query_that_means_nothing_is_not_dropped_silently(open_house: OpenHouse, method: str, path: str) -> None:
+    house = open_house("memory")
+    house.make("ann")
+    assert house.error(400, method, f"{path}?user_id=bob", {})["code"] == "unknown_field"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -116,15 +115,20 @@ class Settler:
         return examine(
             self._provider,
             record,
-            self._previous_response_ids(record),
+            lambda: self._response_id_before(record),
             silent_seconds=self._silent_seconds,
             now=self._sessions.now(),
         )
 
-    def _previous_response_ids(self, record: TurnRecord) -> Iterator[str]:
+    def _response_id_before(self, record: TurnRecord) -> str | None:
+        """The last response before this turn that may be in its conversation; None where that cannot be told."""
         for turn in self._sessions.turns(record.key, limit=10, after=record.turn_id):
-            if turn.response_id and turn.state in ANSWERED and turn.conversation_id == record.conversation_id:
-                yield turn.response_id
+            if turn.conversation_id != record.conversation_id:
+                return None
+            # A turn that failed without a response left nothing there. One in doubt may have.
+            if turn.response_id is not None or turn.state is not TurnState.FAILED:
+                return turn.response_id
+        return None
 
     def fetch_reply(self, found: Settled, *, replayed: bool = False) -> tuple[Reply, JSON]:
         """The reply of a recorded turn and the response behind it, fetched from the provider."""

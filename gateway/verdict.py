@@ -7,8 +7,9 @@ no longer get there. A response can be completed while its conversation stayed e
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from enum import Enum
+from itertools import takewhile
 from typing import NamedTuple
 
 from gateway.errors import ConversationGoneError, NotFoundError
@@ -32,17 +33,23 @@ class Verdict(NamedTuple):
 
 
 def examine(
-    provider: Provider, record: TurnRecord, previous_response_ids: Iterator[str], *, silent_seconds: float, now: int
+    provider: Provider,
+    record: TurnRecord,
+    response_id_before: Callable[[], str | None],
+    *,
+    silent_seconds: float,
+    now: int,
 ) -> Verdict:
-    """What became of `record`. `previous_response_ids` are those of the turns before it in its conversation, newest
-    first; `silent_seconds` after its start the provider surely no longer works on it."""
+    """What became of `record`. `response_id_before` tells the last response that the turns before it may have left in
+    its conversation, None where that cannot be told; `silent_seconds` after its start the provider surely no longer
+    works on it."""
     if record.conversation_id is None:
         return Verdict(Outcome.NOT_RUN)
     try:
         if record.response_id is not None:
             return _by_response(provider, record.conversation_id, record.response_id)
         over = now - (record.started_at or 0) > silent_seconds * 1000
-        known = _known_items(provider, previous_response_ids, first=record.created or record.recovered)
+        known = set() if record.created or record.recovered else _items_of(provider, response_id_before())
         return _by_tail(provider, record.conversation_id, known, over)
     except ConversationGoneError:
         # With the conversation the turn is gone too, whether or not it was in it.
@@ -72,7 +79,7 @@ def _by_response(provider: Provider, conversation_id: str, response_id: str) -> 
 
 def _by_tail(provider: Provider, conversation_id: str, known: set[str] | None, over: bool) -> Verdict:
     """Without a response's id: turns of a session run one at a time, so whatever came after the previous turn's
-    output is this turn's."""
+    output is this turn's, if it looks like one turn: what was said, then what was answered."""
     if known is None:
         return Verdict(Outcome.UNKNOWN)
     added = []
@@ -84,17 +91,27 @@ def _by_tail(provider: Provider, conversation_id: str, known: set[str] | None, o
         if known:
             # The previous output was removed by hand: there is nothing to compare with.
             return Verdict(Outcome.UNKNOWN)
-    output = [item for item in reversed(added) if item.get("role") not in ("user", "system", "developer")]
+    added.reverse()
+    said = list(takewhile(_is_input, added))
+    output = added[len(said) :]
     if not output:
         return Verdict(Outcome.NOT_RUN if over and not added else Outcome.UNKNOWN)
+    if not said or any(map(_is_said, output)):
+        # Somebody else's words are among them.
+        return Verdict(Outcome.UNKNOWN)
     return Verdict(Outcome.ANSWERED, {"id": None, "status": "completed", "output": output})
 
 
-def _known_items(provider: Provider, previous_response_ids: Iterator[str], *, first: bool) -> set[str] | None:
-    """The output items of the turn before; empty for the first turn of a conversation, None when that can't be told."""
-    if first:
-        return set()
-    response_id = next(previous_response_ids, None)
+def _is_said(item: JSON) -> bool:
+    return item.get("role") in ("user", "system", "developer")
+
+
+def _is_input(item: JSON) -> bool:
+    return _is_said(item) or str(item.get("type")).endswith("_call_output")
+
+
+def _items_of(provider: Provider, response_id: str | None) -> set[str] | None:
+    """The output items of this response; None when they cannot be told."""
     if response_id is None:
         return None
     try:

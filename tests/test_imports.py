@@ -33,6 +33,7 @@ LIBRARIES = {
     "cryptography": ["sessions", "auth"],
     "limits": ["web"],
     "prometheus_client": ["metrics"],
+    "pydantic": ["web"],
     "pytest": ["testing"],
 }
 

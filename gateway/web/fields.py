@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from gateway.errors import InvalidRequestError, UnknownFieldError
 from gateway.model import JSON
 
 
-def only(body: JSON, allowed: Iterable[str]) -> None:
-    """Nothing is dropped silently: a field that is not known is refused."""
+def only(body: JSON, kind: type) -> None:
+    """Nothing is dropped silently: a field that this type of body does not have is refused."""
     for name in body:
-        if name not in allowed:
+        if name not in kind.__annotations__:
             raise UnknownFieldError(f"Unknown field: {name!r}.", param=name[:100])
 
 

@@ -7,6 +7,7 @@ from flask import Blueprint, Response
 from gateway.errors import InvalidRequestError
 from gateway.history import items as history
 from gateway.web import fields, query
+from gateway.web.api import bodies
 from gateway.web.held import held, readable_session_of
 from gateway.web.requests import gateway, json_reply, parse_body
 
@@ -28,7 +29,7 @@ def add(session_id: str) -> Response:
     """Any number of items; the list of those that were added. An error says how many were: `items_added`."""
     query.parse_query()
     body = parse_body()
-    fields.only(body, ("items",))
+    fields.only(body, bodies.AddItems)
     if "items" not in body:
         raise InvalidRequestError("items is needed.", param="items")
     posted = fields.parse_items(body["items"], "items")
@@ -42,7 +43,7 @@ def add(session_id: str) -> Response:
 def pop(session_id: str) -> Response:
     """The newest item, which is no longer in the history."""
     query.parse_query()
-    fields.only(parse_body(required=False), ())
+    fields.only(parse_body(required=False), bodies.Nothing)
     with held(session_id) as (_, session):
         return json_reply(history.pop_item(gateway().provider, session.conversation_id))
 

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, current_app, request
 from gateway.errors import InvalidRequestError, NotFoundError
 from gateway.web import fields
 from gateway.web.access import COOKIE, authenticate
+from gateway.web.api import bodies
 from gateway.web.requests import parse_body
 
 blueprint = Blueprint("login", __name__)
@@ -20,7 +21,7 @@ def login() -> Response:
     if current_app.settings.auth == "none":  # type: ignore[attr-defined]
         raise NotFoundError("There is no auth here, so nobody has to log in.")
     body = parse_body()
-    fields.only(body, ("key",))
+    fields.only(body, bodies.Login)
     key = fields.optional_text(body, "key", longest=_LONGEST)
     if key is None:
         raise InvalidRequestError("key is needed.", param="key")

@@ -15,6 +15,7 @@ from gateway.providers.retry import Patience
 from gateway.sessions.base import Erasure
 from gateway.web import fields, query
 from gateway.web.access import audited, owner
+from gateway.web.api import bodies
 from gateway.web.held import held, key_of, queue_limit, readable_session_of
 from gateway.web.requests import gateway, parse_body
 from gateway.web.sessions import eraser, session_reply
@@ -28,7 +29,7 @@ def reset(session_id: str) -> Response:
     `erased`, `erasing` (the sweeper goes on) or `kept`."""
     query.parse_query()
     body = parse_body(required=False)
-    fields.only(body, ("keep_history", "erase_old"))
+    fields.only(body, bodies.Reset)
     keep_history = fields.flag(body, "keep_history", False)
     erase_old = fields.flag(body, "erase_old", True)
     copied = Copied()
@@ -57,7 +58,7 @@ def fork(session_id: str) -> Response:
     """A second session with a copy of the history, of the data and of the metadata; another user's, if one is named."""
     query.parse_query()
     body = parse_body(required=False)
-    fields.only(body, ("session_id", "user_id"))
+    fields.only(body, bodies.Fork)
     target_id = parse_session_id(body["session_id"]) if "session_id" in body else new_session_id()
     user_id = owner(fields.optional_text(body, "user_id"))
     source = readable_session_of(session_id).key
@@ -101,7 +102,7 @@ def rename(session_id: str) -> Response:
     """Another id, and a user for a session that had none: the anonymous visitor logs in."""
     query.parse_query()
     body: JSON = parse_body()
-    fields.only(body, ("session_id", "user_id"))
+    fields.only(body, bodies.Rename)
     if "session_id" not in body:
         raise InvalidRequestError("session_id is needed: the session's new id.", param="session_id")
     new_id = parse_session_id(body["session_id"])

@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import orjson
 from flask import Flask, Response, current_app, g, request
+from werkzeug.exceptions import HTTPException
 
 from gateway import logs
-from gateway.errors import InvalidJSONError, InvalidRequestError, UnsupportedMediaTypeError
+from gateway.errors import BodyTooLargeError, InvalidJSONError, InvalidRequestError, UnsupportedMediaTypeError
 from gateway.model import JSON
 from gateway.reader import Readers
 from gateway.turn import Gateway
@@ -60,7 +61,7 @@ def _check_address() -> None:
 
 def parse_body(*, required: bool = True) -> JSON:
     """The body as a JSON object. An absent one is an empty object where it is not `required`."""
-    raw = request.get_data(cache=False)
+    raw = _read_body()
     if not raw and not required:
         return {}
     if request.mimetype != "application/json":
@@ -71,12 +72,27 @@ def parse_body(*, required: bool = True) -> JSON:
         raise InvalidJSONError(f"The body is not valid JSON: {exc}.") from exc
     if not isinstance(body, dict):
         raise InvalidRequestError("The body must be a JSON object.")
-    if _MOST_LEVELS < raw.count(b"{") + raw.count(b"[") and _has_more_levels_than(_MOST_LEVELS, body):
+    if raw.count(b"{") + raw.count(b"[") > _MOST_LEVELS and _has_more_levels_than(_MOST_LEVELS, body):
         raise InvalidRequestError(f"The body is nested more than {_MOST_LEVELS} levels deep.")
     for name in ("input", "items"):
         if isinstance(body.get(name), list) and len(body[name]) > MOST_ITEMS:
             raise InvalidRequestError(f"{name} has more than {MOST_ITEMS:,} items.", param=name)
     return body
+
+
+def _read_body() -> bytes:
+    most = cast(int, current_app.config["MAX_CONTENT_LENGTH"])
+    # One that comes in chunks is cut off at its limit without a word.
+    request.max_content_length = most + 1
+    try:
+        raw = request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception as exc:  # servers have errors of their own for chunks that are none, and bodies that break off
+        raise InvalidRequestError("The body cannot be read.") from exc
+    if len(raw) > most:
+        raise BodyTooLargeError()
+    return raw
 
 
 def _has_more_levels_than(most: int, value: Any) -> bool:
@@ -91,3 +107,12 @@ def _has_more_levels_than(most: int, value: Any) -> bool:
 
 def json_reply(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, mimetype="application/json")
+
+
+def unless_kept(reply: Response) -> Response:
+    """The reply, or 304 when the client has it already, by its ETag. Other conditions are for what can be changed."""
+    reply.add_etag()
+    if request.if_none_match.contains_weak(reply.get_etag()[0] or ""):
+        reply.status_code = 304
+        reply.data = b""
+    return reply

@@ -14,13 +14,13 @@ from gateway.providers.retry import Patience
 from gateway.sessions import Filter
 from gateway.web import fields, query
 from gateway.web.access import audited, own_namespace, owner
+from gateway.web.api import bodies
 from gateway.web.held import held, key_of, queue_limit, session_of
 from gateway.web.listing import list_of, namespaces_of
 from gateway.web.requests import gateway, json_reply, parse_body
 
 blueprint = Blueprint("sessions", __name__, url_prefix="/sessions")
 
-_EDITABLE = ("data", "metadata", "status")
 _STATUSES = (Status.ACTIVE.value, Status.COMPLETED.value, Status.ABANDONED.value)
 
 
@@ -40,7 +40,7 @@ def make() -> Response:
     """Makes a session up front, or gives the one that is there; what is there already keeps its data."""
     query.parse_query()
     body = parse_body(required=False)
-    fields.only(body, ("session_id", "user_id", "data", "metadata"))
+    fields.only(body, bodies.MakeSession)
     session_id = parse_session_id(body["session_id"]) if "session_id" in body else new_session_id()
     key = SessionKey(own_namespace(), session_id)
     user_id = owner(fields.optional_text(body, "user_id"))
@@ -94,9 +94,9 @@ def edit(session_id: str) -> Response:
     query.parse_query()
     key = key_of(session_id)
     body = parse_body()
-    fields.only(body, _EDITABLE)
-    for name in _EDITABLE:
-        if name in body and body[name] is None:
+    fields.only(body, bodies.EditSession)
+    for name, value in body.items():
+        if value is None:
             raise InvalidRequestError(f"{name} cannot be null.", param=name)
     data, metadata = fields.optional_object(body, "data"), fields.optional_metadata(body)
     status = Status(fields.choice(body, "status", _STATUSES)) if "status" in body else None

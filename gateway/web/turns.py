@@ -10,6 +10,7 @@ from gateway.errors import GatewayError, NotFoundError, TurnBusyError, TurnLostE
 from gateway.model import ANSWERED, JSON, SessionKey, TurnRecord, TurnState
 from gateway.settle import Settled
 from gateway.web import fields, query
+from gateway.web.api import bodies
 from gateway.web.held import readable_session_of
 from gateway.web.requests import gateway, json_reply, parse_body
 
@@ -60,7 +61,7 @@ def turn(session_id: str, turn_id: str) -> Response:
 @blueprint.post("/pending_calls/cancel")
 def cancel_pending_calls(session_id: str) -> Response:
     query.parse_query()
-    fields.only(parse_body(required=False), ())
+    fields.only(parse_body(required=False), bodies.Nothing)
     calls = gateway().cancel_pending_calls(readable_session_of(session_id).key)
     return json_reply({"session_id": session_id, "cancelled": calls})
 

@@ -11,25 +11,12 @@ from gateway.model import JSON, TurnRequest, new_session_id, parse_session_id
 from gateway.reply import reply_of
 from gateway.web import fields, query
 from gateway.web.access import own_namespace, owner
+from gateway.web.api import bodies
 from gateway.web.limits import placed
 from gateway.web.requests import gateway, json_reply, parse_body, readers
 from gateway.web.sse import event_stream
 
 blueprint = Blueprint("workflow", __name__)
-
-_FIELDS = frozenset(
-    {
-        "input_as_text",
-        "input",
-        "session_id",
-        "stream",
-        "on_busy",
-        "on_lost",
-        "user_id",
-        "metadata",
-        "data",
-    }
-)
 
 
 @blueprint.post("/workflow")
@@ -43,7 +30,7 @@ def run(name: str = "") -> Response:
 
 def parse_turn(body: JSON, workflow: str = "") -> TurnRequest:
     """The turn that this body (and the request's headers) ask for."""
-    fields.only(body, _FIELDS)
+    fields.only(body, bodies.Workflow)
     return TurnRequest(
         input=_parse_input(body),
         session_id=parse_session_id(body["session_id"]) if "session_id" in body else new_session_id(),

@@ -12,7 +12,6 @@ from tests.conftest import STORES, StoreAddress
 from tests.upstream import UpstreamProcess
 from tests.web.house import House, open_provider, open_store
 
-PROVIDERS = ["local", "hosted"]
 
 OpenHouse = Callable[..., House]
 
@@ -51,16 +50,19 @@ def open_house(
         yield open_
 
 
-@pytest.fixture(params=[f"{store}-{provider}" for store in STORES for provider in PROVIDERS])
+KINDS = [(store, "local") for store in STORES] + [(store, "hosted") for store in ("json", "postgresql", "valkey")]
+
+
+@pytest.fixture(params=["-".join(kind) for kind in KINDS])
 def kind(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """A store and a provider: every pair of them."""
+    """A store and a provider: every store, and either provider on each sort of them."""
     store, _, provider = request.param.rpartition("-")
     return store, provider
 
 
 @pytest.fixture
 def anywhere(kind: tuple[str, str], open_house: OpenHouse) -> House:
-    """A gateway on every store, with either provider."""
+    """A gateway on every store, and with either provider."""
     return open_house(*kind)
 
 

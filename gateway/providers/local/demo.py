@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from gateway.providers.local.items import text_of
+from gateway.providers.local.items import parts_of, text_of, words_of
 from gateway.providers.local.minimal import minimal_instance
 from gateway.providers.local.models import (
     CallDelta,
@@ -77,7 +77,7 @@ class DemoModel(Model):
 
 
 def _text(request: ModelRequest) -> str:
-    said = [_words(item) for item in request.items if item.get("role") == "user"]
+    said = [_words(item) for item in request.items if _is_users(item)]
     form = (request.body.get("text") or {}).get("format") or {}
     latest = said[-1] if said else ""
     if form.get("type") == "json_schema":
@@ -101,6 +101,11 @@ def _text(request: ModelRequest) -> str:
         f"You said: {_quote(latest)}. I remember: earlier you said {', then '.join(map(_quote, kept))}. "
         f"That makes {len(said)} messages from you in this conversation."
     )
+
+
+def _is_users(item: JSON) -> bool:
+    """Whether it is a message of the user's: other items may have a role too, whatever that says."""
+    return (item["type"], item.get("role")) == ("message", "user")
 
 
 def _words(message: JSON) -> str:
@@ -129,7 +134,7 @@ def _calls(request: ModelRequest) -> list[tuple[str, str]]:
     choice = request.body.get("tool_choice") or "auto"
     if not functions or choice == "none":
         return []
-    latest = next((text_of(item) for item in reversed(request.items) if item.get("role") == "user"), "")
+    latest = next((text_of(item) for item in reversed(request.items) if _is_users(item)), "")
     asked_for = _asked_for(latest, functions)
     if isinstance(choice, Mapping) and choice.get("type") == "function":
         name = choice["name"]
@@ -169,7 +174,7 @@ def _outputs_since_the_last_message(items: Sequence[JSON]) -> list[tuple[str, st
     """The names of the tools that answered since the user last spoke, with their answers."""
     outputs: list[tuple[str, Any]] = []
     for item in reversed(items):
-        if item.get("role") == "user":
+        if _is_users(item):
             break
         if item["type"] == "function_call_output":
             outputs.append((item["call_id"], item["output"]))
@@ -199,7 +204,6 @@ def _item_tokens(item: JSON) -> int:
         value: Any = item.get(field)
         if isinstance(value, str):
             count += _tokens(value)
-    for part in item.get("content") or ():
-        picture = part["type"] == "input_image"
-        count += _PICTURE_TOKENS if picture else _tokens(part.get("text") or part.get("refusal") or "")
+    for part in parts_of(item):
+        count += _PICTURE_TOKENS if part.get("type") == "input_image" else _tokens(words_of(part))
     return count

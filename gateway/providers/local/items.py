@@ -43,6 +43,8 @@ _REQUIRED = {
     "custom_tool_call_output": ("call_id", "output"),
     "reasoning": ("summary",),
 }
+_ANSWERS = ("function_call_output", "custom_tool_call_output")
+_TEXTS = ("call_id", "name", "arguments", "input")
 # Reasoning has a status only when the client gave one.
 _WITHOUT_STATUS = {"reasoning", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "compaction"}
 _PART_TYPES = {
@@ -80,7 +82,7 @@ def parse_item(value: Any, param: str) -> JSON:
         if item_id is None:
             raise missing_parameter(f"{param}.id")
         return {"type": kind, "id": item_id}
-    if kind not in PREFIXES:
+    if not isinstance(kind, str) or kind not in PREFIXES:
         supported = ", ".join(f"'{name}'" for name in PREFIXES)
         raise invalid_value(param, f"Invalid value: '{kind}'. Supported values are: {supported}.")
     if item_id is not None and not item_id.startswith(PREFIXES[kind]):
@@ -92,6 +94,11 @@ def parse_item(value: Any, param: str) -> JSON:
     for name in _REQUIRED.get(kind, ()):
         if item.get(name) is None:
             raise missing_parameter(f"{param}.{name}")
+    for name in _TEXTS:
+        if item.get(name) is not None and not isinstance(item[name], str):
+            raise invalid_type(f"{param}.{name}", "a string", item[name])
+    if kind in _ANSWERS:
+        item = {**item, "output": _parse_output(item["output"], f"{param}.output")}
     if kind not in _WITHOUT_STATUS:
         return {"id": item_id, "type": kind, "status": "completed", **_without(item, "id", "type")}
     return {"id": item_id, "type": kind, **_without(item, "id", "type")}
@@ -104,10 +111,20 @@ def with_id(item: JSON) -> JSON:
     return item
 
 
+def parts_of(item: JSON) -> list[JSON]:
+    """What an item consists of. Only a message's `content` was checked: that of others may be anything."""
+    content = item.get("content")
+    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+
+
+def words_of(part: JSON) -> str:
+    words = part.get("text") or part.get("refusal")
+    return words if isinstance(words, str) else ""
+
+
 def text_of(item: JSON) -> str:
     """The words of a message."""
-    parts = (part.get("text") or part.get("refusal") or "" for part in item.get("content", ()))
-    return "\n".join(part for part in parts if part)
+    return "\n".join(filter(None, map(words_of, parts_of(item))))
 
 
 def output_text(text: str) -> JSON:
@@ -138,12 +155,20 @@ def _parse_message(item: JSON, param: str) -> JSON:
     }
 
 
+def _parse_output(value: Any, param: str) -> str | list[JSON]:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        raise invalid_type(param, "one of a string or array of objects", value)
+    return [_parse_part(part, f"{param}[{index}]") for index, part in enumerate(value)]
+
+
 def _parse_part(value: Any, param: str) -> JSON:
     part = parse_object(param, value)
     kind = part.get("type")
     if kind is None:
         raise missing_parameter(f"{param}.type")
-    if kind not in _PART_TYPES:
+    if not isinstance(kind, str) or kind not in _PART_TYPES:
         supported = ", ".join(f"'{name}'" for name in _PART_TYPES)
         raise invalid_value(param, f"Invalid value: '{kind}'. Supported values are: {supported}.")
     if (words := _PART_TYPES[kind]) and not isinstance(part.get(words), str):

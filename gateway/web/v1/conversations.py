@@ -12,6 +12,7 @@ from gateway.providers.retry import Patience
 from gateway.sessions import Filter
 from gateway.web import fields, query
 from gateway.web.access import audited, own_namespace, owner
+from gateway.web.api import bodies
 from gateway.web.held import queue_limit
 from gateway.web.requests import gateway, json_reply, parse_body
 from gateway.web.sessions import eraser
@@ -27,7 +28,7 @@ def create() -> Response:
     it is."""
     parse_query()
     body = parse_body(required=False)
-    fields.only(body, ("items", "metadata"))
+    fields.only(body, bodies.CreateConversation)
     metadata = fields.optional_metadata(body) or {}
     items = wall.posted_items(body.get("items") or [], "items")
     named = metadata.get("session_id")
@@ -71,7 +72,7 @@ def read(session_id: str) -> Response:
 def edit(session_id: str) -> Response:
     parse_query()
     body = parse_body()
-    fields.only(body, ("metadata",))
+    fields.only(body, bodies.EditConversation)
     if "metadata" not in body:
         raise InvalidRequestError("metadata is needed.", param="metadata")
     metadata = fields.optional_metadata(body) or {}

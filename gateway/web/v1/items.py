@@ -14,6 +14,7 @@ from gateway.model import JSON, parse_session_id
 from gateway.providers.retry import Patience
 from gateway.web import fields, query
 from gateway.web.access import own_namespace, owner
+from gateway.web.api import bodies
 from gateway.web.held import held, queue_limit
 from gateway.web.requests import gateway, json_reply, parse_body
 from gateway.web.v1 import wall
@@ -50,7 +51,7 @@ def add(session_id: str) -> Response:
     _, include = parse_query(("include",))
     parse_session_id(session_id, param="conversation")
     body = parse_body()
-    fields.only(body, ("items",))
+    fields.only(body, bodies.AddConversationItems)
     posted = wall.posted_items(body.get("items"), "items")
     restart = header_choice("X-On-Lost", ("error", "restart")) == "restart"
     key = wall.writable_key(session_id, restart=restart)

@@ -1,0 +1,77 @@
+"""GET /openapi.json and GET /docs. Both are made when first asked for: what they need to be made is nothing that
+serving a turn needs, and takes its time to load."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import orjson
+from flask import Blueprint, Response, current_app, render_template
+
+from gateway.config import Settings
+from gateway.model import JSON
+from gateway.web.console.files import static_files
+from gateway.web.requests import unless_kept
+
+blueprint = Blueprint("api", __name__, template_folder="templates")
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    return _kept(Response(_document(_auth()), mimetype="application/json"))
+
+
+@blueprint.get("/docs")
+def docs() -> Response:
+    reply = Response(_page(_auth()), content_type="text/html; charset=utf-8")
+    reply.headers["Content-Security-Policy"] = _POLICY
+    reply.headers["X-Content-Type-Options"] = "nosniff"
+    reply.headers["Referrer-Policy"] = "same-origin"
+    return _kept(reply)
+
+
+@blueprint.get("/docs/docs.css")
+def style() -> Response:
+    return _kept(Response(_style(), content_type="text/css; charset=utf-8"))
+
+
+def document(auth: str) -> JSON:
+    """The OpenAPI document of this application, with this kind of auth."""
+    from gateway.web.api.document import make_document
+
+    return make_document(current_app.url_map, auth=auth)
+
+
+@cache
+def _document(auth: str) -> bytes:
+    return orjson.dumps(document(auth))
+
+
+@cache
+def _page(auth: str) -> str:
+    from gateway.web.api.reading import groups_of
+
+    made = orjson.loads(_document(auth))
+    return render_template("docs.html", info=made["info"], groups=groups_of(made), version=static_files().version)
+
+
+@cache
+def _style() -> bytes:
+    return (Path(__file__).parent / "static" / "docs.css").read_bytes()
+
+
+def _auth() -> str:
+    return cast(Settings, current_app.settings).auth  # type: ignore[attr-defined]
+
+
+def _kept(reply: Response) -> Response:
+    """A browser may keep it, and asks each time whether it is still the same."""
+    reply.headers["Cache-Control"] = "no-cache"
+    return unless_kept(reply)

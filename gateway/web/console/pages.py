@@ -1,0 +1,59 @@
+"""GET / and the files that the page is made of. Both are open to everybody: there is nothing of anybody in them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from flask import Blueprint, Response, current_app, render_template, request
+
+from gateway.config import Settings
+from gateway.errors import NotFoundError
+from gateway.web.console.files import static_files
+from gateway.web.requests import unless_kept
+
+blueprint = Blueprint("console", __name__, template_folder="templates")
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+@blueprint.get("/")
+def page() -> Response:
+    files = static_files()
+    modules = [name for name in files.files if name.endswith(".js") and name != "theme.js"]
+    settings = cast(Settings, current_app.settings)  # type: ignore[attr-defined]
+    text = render_template("console.html", assets=f"console/{files.version}", modules=modules, auth=settings.auth)
+    reply = Response(text, content_type="text/html; charset=utf-8")
+    reply.headers["Cache-Control"] = "no-cache"
+    return unless_kept(reply)
+
+
+@blueprint.get("/console/<version>/<name>")
+def asset(version: str, name: str) -> Response:
+    """One of the page's files. Under another version's address it is given too, for this time only: a page that came
+    from a gateway of that version is not left half loaded."""
+    files = static_files()
+    found = files.files.get(name)
+    if found is None:
+        raise NotFoundError()
+    packed = request.accept_encodings.quality("gzip") > 0
+    reply = Response(found.packed if packed else found.plain, content_type=found.media_type)
+    if packed:
+        reply.headers["Content-Encoding"] = "gzip"
+    reply.headers["Vary"] = "Accept-Encoding"
+    if version == files.version:
+        reply.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        reply.set_etag(f"{version}-{'gzip' if packed else 'plain'}")
+        return unless_kept(reply)
+    return reply
+
+
+@blueprint.after_request
+def guard(reply: Response) -> Response:
+    """Nothing from elsewhere is loaded, nothing inline is run, and no other site shows this page in a frame."""
+    reply.headers["Content-Security-Policy"] = _POLICY
+    reply.headers["X-Content-Type-Options"] = "nosniff"
+    reply.headers["Referrer-Policy"] = "same-origin"
+    return reply

@@ -1,7 +1,8 @@
-"""The hosted provider, through the openai SDK: its authentication, addresses, time-outs and errors, and nothing else.
+"""The hosted provider. The openai SDK says where it is and who asks: its settings, headers and ways to write a query.
 
-The SDK's own retries are off: it would send a POST again whose first copy may have been carried out. What may be
-tried again is decided in `gateway.providers.retry`, by what each error says of it.
+The call itself is made below the SDK, whose models, copies and hooks cost twice what the call does, and never twice:
+the SDK would send a POST again whose first copy may have been carried out. What may be tried again is decided in
+`gateway.providers.retry`, by what each error says of it.
 """
 
 from __future__ import annotations
@@ -10,22 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
+from urllib.request import getproxies
 
 import httpx2
 import openai
 import orjson
 
 from gateway.errors import (
-    GatewayError,
     NotFoundError,
     ProviderError,
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
 from gateway.providers.base import JSON, Provider, StreamEvent, error_from_answer
-
-# The SDK's own switch for an answer whose body has not been read yet.
-_STREAMED = {"X-Stainless-Raw-Response": "stream"}
+from gateway.providers.transport import PooledTransport
 
 
 class OpenAIProvider(Provider):
@@ -34,16 +33,14 @@ class OpenAIProvider(Provider):
     name = "openai"
 
     def __init__(self, *, api_key: str, base_url: str | None = None, timeout_seconds: float = 300.0) -> None:
-        self._client = openai.OpenAI(
-            api_key=api_key,
-            base_url=base_url,
-            max_retries=0,
-            http_client=openai.DefaultHttpxClient(
-                # As many calls as turns may be under way: the default would let call 1001 wait silently.
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=256),
-                timeout=httpx2.Timeout(timeout_seconds, connect=10.0),
-            ),
-        )
+        timeout = httpx2.Timeout(timeout_seconds, connect=10.0)
+        self._http = _http_client(timeout)
+        self._sdk = openai.OpenAI(api_key=api_key, base_url=base_url, http_client=self._http)
+        self._base_url = str(self._sdk.base_url).rstrip("/")
+        self._extensions = {"timeout": timeout.as_dict()}
+        named = {**self._sdk.default_headers, **self._sdk.auth_headers}
+        self._headers = httpx2.Headers(self._http.headers)
+        self._headers.update({name: value for name, value in named.items() if isinstance(value, str)})
 
     # --- Conversations and their items ---------------------------------------------------------------------
 
@@ -94,12 +91,7 @@ class OpenAIProvider(Provider):
 
     def stream_response(self, body: Mapping[str, Any]) -> Iterator[StreamEvent]:
         with _translated():
-            answer = self._client.post(
-                "/responses",
-                cast_to=openai.APIResponse[bytes],
-                body={**body, "stream": True},
-                options={"headers": {**_STREAMED, "Accept": "text/event-stream"}},
-            ).http_response
+            answer = self._ask("POST", "/responses", {**body, "stream": True}, accept="text/event-stream")
             try:
                 yield from parse_events(answer.iter_bytes())
             finally:
@@ -118,26 +110,46 @@ class OpenAIProvider(Provider):
         """The key and the address are taken as they are: a probe that cost a provider call could be used to spend."""
 
     def close(self) -> None:
-        self._client.close()
+        self._http.close()
 
     def _call(self, method: str, path: str, body: JSON | None = None, *, query: JSON | None = None) -> JSON:
-        options: Any = {"params": query} if query else {}
         with _translated():
-            if method == "GET":
-                answer = self._client.get(path, cast_to=httpx2.Response, options=options)
-            elif method == "POST":
-                answer = self._client.post(path, cast_to=httpx2.Response, body=body, options=options)
-            else:
-                answer = self._client.delete(path, cast_to=httpx2.Response, options=options)
-        if not answer.content:
+            content = self._ask(method, path, body, query=query).read()
+        if not content:
             return {}
-        try:
-            decoded = orjson.loads(answer.content)
-        except orjson.JSONDecodeError:
-            decoded = None
+        decoded = _decode(content)
         if not isinstance(decoded, dict):
             raise ProviderError("The provider's answer is no JSON object.", in_doubt=method != "GET")
         return decoded
+
+    def _ask(
+        self, method: str, path: str, body: JSON | None = None, *, query: JSON | None = None, accept: str | None = None
+    ) -> httpx2.Response:
+        """An answer of success, not read yet."""
+        request = httpx2.Request(
+            method,
+            f"{self._base_url}{path}?{self._sdk.qs.stringify(query)}" if query else self._base_url + path,
+            headers=self._headers,
+            content=None if body is None else orjson.dumps(body),
+            extensions=self._extensions,
+        )
+        if accept is not None:
+            request.headers["Accept"] = accept
+        # Redirects, and the calls that a proxy has to make, are left to the client.
+        answer = self._http.send(request, stream=True)
+        if not answer.is_success:
+            decoded = _decode(answer.read())
+            told = decoded if isinstance(decoded, dict) else {}
+            error = told["error"] if isinstance(told.get("error"), dict) else told
+            raise error_from_answer(answer.status_code, error, answer.headers)
+        return answer
+
+
+def _decode(content: bytes) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def parse_events(chunks: Iterable[bytes]) -> Iterator[StreamEvent]:
@@ -168,29 +180,27 @@ def _parse_block(block: bytes) -> StreamEvent | None:
     return StreamEvent(kind or str(orjson.loads(payload).get("type", "")), payload)
 
 
+def _http_client(timeout: httpx2.Timeout) -> httpx2.Client:
+    """Without a limit of calls at once: call 1001 would wait silently."""
+    if any(scheme in getproxies() for scheme in ("http", "https", "all")):
+        # What leads around and through proxies, and with which credentials, is left to the SDK.
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=256)
+        return openai.DefaultHttpxClient(limits=limits, timeout=timeout)
+    return openai.DefaultHttpxClient(transport=PooledTransport(), timeout=timeout)
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
-    """The SDK's errors as ours."""
+    """The errors of a call as ours."""
     try:
         yield
-    except openai.APIStatusError as exc:
-        body = exc.body if isinstance(exc.body, dict) else {}
-        error = body.get("error") if isinstance(body.get("error"), dict) else body
-        raise error_from_answer(exc.status_code, error, exc.response.headers) from exc
-    except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as exc:
-        raise _connection_error(exc) from exc
-    except openai.OpenAIError as exc:
-        raise ProviderError(in_doubt=True) from exc
-
-
-def _connection_error(exc: Exception) -> GatewayError:
-    cause = exc.__cause__ if isinstance(exc, openai.APIConnectionError) and exc.__cause__ else exc
-    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as exc:
         # Nothing was sent: it surely did not happen.
-        return ProviderUnavailableError(retry_after=1)
-    if isinstance(cause, httpx2.TimeoutException):
-        return ProviderTimeoutError(in_doubt=True)
-    return ProviderError("The connection to the provider broke off.", in_doubt=True)
+        raise ProviderUnavailableError(retry_after=1) from exc
+    except httpx2.TimeoutException as exc:
+        raise ProviderTimeoutError(in_doubt=True) from exc
+    except (httpx2.HTTPError, httpx2.StreamError) as exc:
+        raise ProviderError("The connection to the provider broke off.", in_doubt=True) from exc
 
 
 def _path(part: str) -> str:

@@ -59,7 +59,31 @@ def test(words: list[str]) -> int:
     return 1 if failed else 0
 
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"run": run, "test": test}
+def soak(words: list[str]) -> int:
+    """Storms on a real store, or many turns in a row, and what came of it; WORDS are its options (--help)."""
+    ensure_installed("all", "dev")
+    return in_venv("tests.soak", *words)
+
+
+def screenshots(words: list[str]) -> int:
+    """Take the README's pictures of the console again, in Chromium."""
+    ensure_installed("all", "dev")
+    return in_venv("benchmarks.screenshots", *words)
+
+
+def bench(words: list[str]) -> int:
+    """Measure P1 to P8 (or those named in WORDS) beside a bare Flask + SDK application; --quick for a look."""
+    ensure_installed("all", "dev", "bench")
+    return in_venv("benchmarks", *words)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "run": run,
+    "test": test,
+    "soak": soak,
+    "screenshots": screenshots,
+    "bench": bench,
+}
 
 
 def in_venv(module: str, *words: str) -> int:
@@ -134,7 +158,7 @@ def say(message: str) -> None:
 
 
 def help_text() -> str:
-    lines = [f"    {name:<6} {command.__doc__}" for name, command in COMMANDS.items()]
+    lines = [f"    {name:<11} {command.__doc__}" for name, command in COMMANDS.items()]
     return f"{(__doc__ or '').strip()}\n\nCommands:\n\n" + "\n".join(lines)
 
 

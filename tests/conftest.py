@@ -9,6 +9,7 @@ import itertools
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,13 +151,29 @@ def pytest_runtest_setup() -> None:
         server.start()
 
 
+LONG = ("tests/faults/", "tests/deploy/", "tests/web/console/", "tests/web/test_sessions_processes.py")
+"""Few tests that take long: begun last they would keep one worker busy while the others have nothing left to do."""
+
+
 class ByStore(LoadScopeScheduling):
     """What shares servers and processes runs on one worker: the tests of a file, those of each store by themselves."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file, _, test = nodeid.partition("::")
-        kinds = set(STORES) & set(re.split(r"[^a-z]+", test.partition("[")[2]))
-        return " ".join([file, *sorted(kinds)])
+        return group_of(nodeid)
+
+
+def group_of(nodeid: str) -> str:
+    file, _, test = nodeid.partition("::")
+    kinds = set(STORES) & set(re.split(r"[^a-z]+", test.partition("[")[2]))
+    return " ".join([file, *sorted(kinds)])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes longest begins first."""
+    if not hasattr(config, "workerinput"):
+        return
+    sizes = Counter(group_of(item.nodeid) for item in items)
+    items.sort(key=lambda item: (not item.nodeid.startswith(LONG), -sizes[group_of(item.nodeid)]))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStore:

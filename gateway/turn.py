@@ -163,6 +163,7 @@ class Gateway:
                 self.provider,
                 session.conversation_id,
                 patience=patience,
+                check=turn.check,
                 note=turn.note,
                 # With a key the response's id is wanted early: it is the thread by which a crash is settled.
                 stream=request.stream or request.idempotency_key is not None,

@@ -35,6 +35,12 @@ class Turn:
     def key(self) -> SessionKey:
         return self.record.key
 
+    def check(self) -> None:
+        """Raises `TurnLostError` once the right is surely gone, without asking the store: for what no store could
+        refuse, such as a question to the provider by a process that was paused for longer than its lease."""
+        if not self._manager._keeper.may_live(self.record.turn_id):
+            raise self._manager._lost(self.record.turn_id)
+
     def bind(
         self,
         conversation_id: str,

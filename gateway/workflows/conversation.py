@@ -31,6 +31,7 @@ class Conversation:
         conversation_id: str,
         *,
         patience: Patience,
+        check: Callable[[], None],
         note: Callable[[str | None], None],
         stream: bool,
     ) -> None:
@@ -43,6 +44,7 @@ class Conversation:
         self.speaking: Answer | None = None
         """The answer that is being read: the provider takes the next request only after its end."""
         self._patience = patience
+        self._check = check
         self._note = note
         self._aside_ids: list[str] = []
         # An agent's tools may be agents that speak at the same time.
@@ -62,7 +64,12 @@ class Conversation:
     def ask(self, body: Mapping[str, Any]) -> JSON:
         """One response in this conversation, at its end; also one that failed. Its taker keeps it."""
         body = {**body, "conversation": self.conversation_id}
-        return self._patience.call(lambda: self.provider.create_response(body))
+
+        def ask() -> JSON:
+            self._check()
+            return self.provider.create_response(body)
+
+        return self._patience.call(ask)
 
     def events(self, body: Mapping[str, Any], *, aside: bool = False, failures: bool = False) -> Iterator[StreamEvent]:
         """The same as the provider's own events, ended by one that leaves a response; anything else is raised.
@@ -156,6 +163,7 @@ class Conversation:
             self.usage = _sum(self.usage, response.get("usage"))
 
     def _open(self, body: Mapping[str, Any]) -> tuple[Iterator[StreamEvent], StreamEvent]:
+        self._check()
         events = iter(self.provider.stream_response(body))
         first = next(events, None)
         if first is None:

@@ -173,7 +173,9 @@ def prepare(database: Database, tables: Tables, *, mapping: bool = True) -> None
         with _alone(database, tables.prefix) as work:
             # The version is written last: whoever reads it finds every table, also after a crash half-way.
             for table in wanted:
-                table.create(work, checkfirst=True)
+                if not sa.inspect(work).has_table(table.name):
+                    table.create(work, checkfirst=False)
+                    continue
                 for index in table.indexes:
                     index.create(work, checkfirst=True)
             if not work.execute(sa.select(tables.meta)).fetchall():

@@ -12,6 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,32 +106,40 @@ def mariadb_database(mariadb: MariaDB) -> str:
     return mariadb.database("gateway_tests")
 
 
+def _fresh_address(request: pytest.FixtureRequest, folder: Path, name: str) -> StoreAddress:
+    number = next(_numbers)
+    match name:
+        case "memory":
+            url = "memory:"
+        case "json":
+            url = f"json:{folder / f'sessions{number}.json'}"
+        case "sqlite":
+            url = f"sqlite:///{folder / f'sessions{number}.db'}"
+        case "postgresql":
+            url = request.getfixturevalue("postgres_database")
+        case "mariadb":
+            url = request.getfixturevalue("mariadb_database")
+        case "valkey":
+            url = request.getfixturevalue("valkey").url()
+        case "redis":
+            url = request.getfixturevalue("redis_server").url()
+        case _:
+            raise ValueError(f"no store is called {name}: {', '.join(STORES)}")
+    return StoreAddress(name, url, f"t{number}")
+
+
 @pytest.fixture
 def make_store_address(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], StoreAddress]:
     """Makes the address of a fresh store by its name out of STORES: for tests that need two, or only some kinds."""
+    return partial(_fresh_address, request, tmp_path)
 
-    def make(name: str) -> StoreAddress:
-        number = next(_numbers)
-        match name:
-            case "memory":
-                url = "memory:"
-            case "json":
-                url = f"json:{tmp_path / f'sessions{number}.json'}"
-            case "sqlite":
-                url = f"sqlite:///{tmp_path / f'sessions{number}.db'}"
-            case "postgresql":
-                url = request.getfixturevalue("postgres_database")
-            case "mariadb":
-                url = request.getfixturevalue("mariadb_database")
-            case "valkey":
-                url = request.getfixturevalue("valkey").url()
-            case "redis":
-                url = request.getfixturevalue("redis_server").url()
-            case _:
-                raise ValueError(f"no store is called {name}: {', '.join(STORES)}")
-        return StoreAddress(name, url, f"t{number}")
 
-    return make
+@pytest.fixture(scope="module")
+def make_lasting_address(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], StoreAddress]:
+    """The same, of a store that the tests of a file share."""
+    return partial(_fresh_address, request, tmp_path_factory.mktemp("stores"))
 
 
 @pytest.fixture(params=STORES)
@@ -151,8 +160,10 @@ def pytest_runtest_setup() -> None:
         server.start()
 
 
-LONG = ("tests/faults/", "tests/deploy/", "tests/web/console/", "tests/web/test_sessions_processes.py")
+LONG = ("tests/faults/", "tests/deploy/", "tests/web/console/", "tests/web/v1/", "tests/web/test_sessions_processes.py")
 """Few tests that take long: begun last they would keep one worker busy while the others have nothing left to do."""
+TOGETHER = ("tests/web/console/", "tests/web/v1/")
+"""Folders whose files share what they talk to."""
 
 
 class ByStore(LoadScopeScheduling):
@@ -164,6 +175,8 @@ class ByStore(LoadScopeScheduling):
 
 def group_of(nodeid: str) -> str:
     file, _, test = nodeid.partition("::")
+    if file.startswith(TOGETHER):
+        return file.rpartition("/")[0]
     kinds = set(STORES) & set(re.split(r"[^a-z]+", test.partition("[")[2]))
     return " ".join([file, *sorted(kinds)])
 

@@ -76,6 +76,7 @@ def test_a_client_that_leaves_nginx_leaves_the_gateway_too_and_loses_nothing(
     upstream.faults({"match": "POST /v1/responses", "fault": "pause", "events": 8})
     with front.stream("left", "tell me") as events:
         turn_id = next(events)[1]["turn_id"]
+        eventually(lambda: upstream.seen()["waiting"] == 1)
     upstream.release()
     record = eventually(lambda: front.record("left", turn_id).get("output_text"))
     assert '"tell me"' in record

@@ -130,10 +130,10 @@ FILTERS = {
 }
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def full(request: pytest.FixtureRequest, make_store_address: MAKE) -> Iterator[SqlSessionManager]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def full(request: pytest.FixtureRequest, make_lasting_address: MAKE) -> Iterator[SqlSessionManager]:
     """A store with so many rows that reading all of a table is never the cheapest way."""
-    with open_sql(make_store_address(request.param)) as store:
+    with open_sql(make_lasting_address(request.param)) as store:
         fill(store)
         yield store
 

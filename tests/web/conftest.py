@@ -12,7 +12,6 @@ from tests.conftest import STORES, StoreAddress
 from tests.upstream import UpstreamProcess
 from tests.web.house import House, open_provider, open_store
 
-
 OpenHouse = Callable[..., House]
 
 

@@ -357,7 +357,7 @@ def test_schemathesis_finds_no_reply_that_is_not_as_it_says(open_house: OpenHous
     for found in schemathesis.openapi.from_wsgi("/openapi.json", house.app).get_all_operations():
         requests = found.ok().as_strategy(generation_mode=mode)
 
-        @settings(max_examples=5, derandomize=True, database=None, deadline=None, suppress_health_check=[*HealthCheck])
+        @settings(max_examples=3, derandomize=True, database=None, deadline=None, suppress_health_check=[*HealthCheck])
         @given(case=requests)
         def hold(case: schemathesis.Case) -> None:
             nonlocal tried
@@ -366,4 +366,4 @@ def test_schemathesis_finds_no_reply_that_is_not_as_it_says(open_house: OpenHous
 
         with suppress(Unsatisfiable):  # what takes nothing cannot be sent anything wrong
             hold()
-    assert tried > 100
+    assert tried > 50

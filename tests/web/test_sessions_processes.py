@@ -13,12 +13,12 @@ from tests.upstream import UpstreamProcess
 NUMBERS = 15
 
 
-@pytest.fixture(params=["json", "sqlite", "postgresql", "valkey"])
-def address(request: pytest.FixtureRequest, make_store_address: Callable[[str], StoreAddress]) -> StoreAddress:
-    return make_store_address(request.param)
+@pytest.fixture(scope="module", params=["json", "sqlite", "postgresql", "valkey"])
+def address(request: pytest.FixtureRequest, make_lasting_address: Callable[[str], StoreAddress]) -> StoreAddress:
+    return make_lasting_address(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pair(address: StoreAddress, service: UpstreamProcess) -> Iterator[list[GatewayProcess]]:
     service.withdraw()
     # With a short lease, the session that a killed one held is free soon.
@@ -67,21 +67,21 @@ def test_an_erasure_outlives_the_gateway_that_began_it(
     pair: list[GatewayProcess], address: StoreAddress, service: UpstreamProcess
 ) -> None:
     one, other = pair
-    one.say("ann", "a word")
+    one.say("bob", "a word")
     service.faults({"match": "DELETE /v1/conversations/*", "fault": "silence"})
     with Clients(1) as clients:
-        cut_off = clients.start(requests.delete, f"{one.url}/sessions/ann", timeout=60)
+        cut_off = clients.start(requests.delete, f"{one.url}/sessions/bob", timeout=60)
         eventually(lambda: service.seen()["waiting"])
         one.kill()
         with pytest.raises(requests.ConnectionError):
             cut_off.result()
-    assert other.get("/sessions/ann").json()["status"] == "erasing"
-    assert other.turn("ann", "hello?", on_busy="reject").status_code == 409
+    assert other.get("/sessions/bob").json()["status"] == "erasing"
+    assert other.turn("bob", "hello?", on_busy="reject").status_code == 409
 
     def erased() -> bool:
-        return requests.delete(f"{other.url}/sessions/ann", timeout=60).status_code in (200, 404)
+        return requests.delete(f"{other.url}/sessions/bob", timeout=60).status_code in (200, 404)
 
     eventually(erased, 60)
     with opened(address) as sessions:
         assert not sessions.erasures()
-    assert other.get("/sessions").json()["data"] == []
+    assert other.get("/sessions?prefix=bob").json()["data"] == []

@@ -68,21 +68,9 @@ def alice() -> str:
 
 
 @pytest.fixture(scope="module", params=SHARED)
-def shared_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> StoreAddress:
+def shared_store(request: pytest.FixtureRequest, make_lasting_address: Callable[[str], StoreAddress]) -> StoreAddress:
     """A store of each kind that several gateways can use at once."""
-    folder = tmp_path_factory.mktemp(request.param)
-    match request.param:
-        case "json":
-            url = f"json:{folder}/sessions.json"
-        case "sqlite":
-            url = f"sqlite:///{folder}/sessions.db"
-        case "valkey":
-            url = request.getfixturevalue("valkey").url()
-        case "postgresql":
-            url = request.getfixturevalue("postgres_database")
-        case _:
-            url = request.getfixturevalue("mariadb_database")
-    return StoreAddress(request.param, url, "turns")
+    return make_lasting_address(request.param)
 
 
 @pytest.fixture(scope="module")

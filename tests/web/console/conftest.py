@@ -1,4 +1,4 @@
-"""A browser and a gateway for all tests of a file: both take a second to start."""
+"""A browser and a gateway for all tests of the folder: both take a second to start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ expect.set_options(timeout=15_000)
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
     """Not for the whole test session: as long as playwright runs, no other test can run an event loop."""
     with sync_playwright() as playwright:
@@ -28,14 +28,14 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def provider() -> Iterator[UpstreamProcess]:
     """A hosted provider, for what needs slow words or faults."""
     with UpstreamProcess() as upstream:
         yield upstream
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def gateway(provider: UpstreamProcess) -> Iterator[GatewayProcess]:
     with GatewayProcess(
         OPENAI_API_KEY="sk-test", OPENAI_BASE_URL=provider.url, GATEWAY_BUSY_WAIT="1s", GATEWAY_MODEL="demo"

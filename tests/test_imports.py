@@ -11,7 +11,17 @@ HOUSE = Path(gateway.__file__).parent
 
 # From the cellar to the roof: each floor imports what is below it. What is not named is on TURN's floor, where a
 # session's turns are put together out of the stores, providers and workflows below.
-FLOORS = {"errors": 0, "model": 1, "parsing": 1, "config": 2, "sessions": 2, "providers": 2, "workflows": 2, "auth": 2}
+FLOORS = {
+    "errors": 0,
+    "model": 1,
+    "parsing": 1,
+    "sockets": 1,
+    "config": 2,
+    "sessions": 2,
+    "providers": 2,
+    "workflows": 2,
+    "auth": 2,
+}
 TURN = 3
 FLOORS |= {"web": 4, "cli": 5, "serving": 5, "__main__": 5, "testing": 5, "": 6}
 NEIGHBOURS = {("workflows", "providers"), ("__main__", "cli"), ("cli", "serving")}

@@ -7,7 +7,6 @@ burst keeps what it opened for as long as it is of use.
 
 from __future__ import annotations
 
-import _socket  # the plain socket: under gevent the one in `socket` waits where a look is wanted
 import os
 import socket
 import ssl
@@ -19,6 +18,8 @@ from functools import cached_property
 from http.client import HTTPException, HTTPResponse
 
 import httpx2
+
+from gateway.sockets import is_quiet
 
 IDLE_SECONDS = 30.0
 """How long an unused connection is kept. Providers and their proxies keep theirs for longer, mostly."""
@@ -146,7 +147,7 @@ def _take(idle: _Idle) -> socket.socket | None:
             since, connection = idle.pop()
         except IndexError:  # another thread was faster
             return None
-        if time.monotonic() - since < IDLE_SECONDS and _is_quiet(connection):
+        if time.monotonic() - since < IDLE_SECONDS and is_quiet(connection):
             return connection
         connection.close()
     return None
@@ -159,20 +160,6 @@ def _give_back(idle: _Idle, connection: socket.socket) -> None:
     with suppress(IndexError):
         while now - idle[0][0] >= IDLE_SECONDS:
             idle.popleft()[1].close()
-
-
-def _is_quiet(connection: socket.socket) -> bool:
-    """Whether nothing has come since the last answer: no end of the connection, nor anything unasked for."""
-    plain = _socket.socket(connection.family, connection.type, connection.proto, fileno=connection.fileno())
-    try:
-        plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        plain.detach()
-    return False
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import socket
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -19,6 +20,7 @@ from redis.sentinel import MasterNotFoundError
 
 from gateway.errors import ConfigurationError
 from gateway.sessions.redis import sentinel
+from gateway.sockets import is_quiet
 
 _FORM = "redis://[user:password@]host:port[/DB][?option=value]"
 # Refusals of the moment: a server that is full, busy, failing over or cannot save.
@@ -43,6 +45,16 @@ def _retry() -> Retry:
     return Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
 
 
+class _Connection(redis.Connection):
+    """One whose look at itself, which precedes every use, costs no wait: under gevent redis-py's own is one."""
+
+    def can_read(self, timeout: float = 0) -> bool:
+        connection = cast("socket.socket | None", self._sock)
+        if timeout == 0 and connection is not None and is_quiet(connection):
+            return False
+        return bool(super().can_read(timeout))
+
+
 def open_client(url: str) -> redis.Redis:
     """A client that has not connected yet. `ConfigurationError` never shows the URL, which may hold a password."""
     scheme, colon, rest = url.partition(":")
@@ -52,7 +64,8 @@ def open_client(url: str) -> redis.Redis:
         if behind_sentinels:
             pool = sentinel.open_sentinel_pool(url, _defaults(), _retry)
         else:
-            pool = redis.ConnectionPool.from_url(url, **_defaults(), retry=_retry())
+            plain: dict[str, Any] = {"connection_class": _Connection} if url.startswith("redis://") else {}
+            pool = redis.ConnectionPool.from_url(url, **plain, **_defaults(), retry=_retry())
         pool.connection_class(**pool.connection_kwargs)
     except TypeError as exc:
         # The only thing it can be about is a name in the query.

@@ -105,6 +105,8 @@ class LiteLLM(Measured):
         self.arguments = [str(self.program), "--config", config, "--port", str(self.port), "--host", "127.0.0.1"]
         self.arguments += ["--num_workers", str(WORKERS)]
         self.settings = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "DISABLE_ADMIN_UI": "True"}
+        # Without auth, as all the others here.
+        self.settings["LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"] = "true"
 
     @classmethod
     def version(cls) -> str:

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +21,9 @@ from gateway.errors import GatewayError
 from gateway.model import Session, SessionKey, TurnState
 from gateway.sessions import SessionManager, open_sessions
 from gateway.sessions.base import Filter
+
+Side = tuple[SessionManager, Sequence[str]]
+"""A store, and the sessions whose turns are taken round and round."""
 
 _PUT_AT_ONCE = 2_000
 _USAGE = {"input_tokens": 36, "output_tokens": 20, "total_tokens": 56}
@@ -68,6 +71,22 @@ def turn_cost(store: SessionManager, session_of: Callable[[int], str], turns: in
     for number in range(turns):
         turn(store, session_of(number))
     return (time.thread_time() - began) / turns * 1e6
+
+
+def spread(sessions: int) -> list[str]:
+    """Some of so many sessions, from all over them."""
+    return [f"s{number * 7919 % sessions}" for number in range(1000)]
+
+
+def ratio_of_turns(one: Side, other: Side, turns: int) -> float:
+    """What a turn of the one costs over one of the other: the middles of both, which take turns."""
+    costs: list[list[float]] = [[], []]
+    for number in range(turns):
+        for (store, session_ids), seen in zip((one, other), costs, strict=True):
+            began = time.thread_time()
+            turn(store, session_ids[number % len(session_ids)])
+            seen.append(time.thread_time() - began)
+    return statistics.median(costs[0]) / statistics.median(costs[1])
 
 
 def cost_by_turn(store: SessionManager, turns: int, step: int = 100) -> Iterator[tuple[int, float]]:

@@ -169,6 +169,11 @@ class House:
             self._started[name] = server.start()
         return self._started[name]
 
+    def stop(self, name: str) -> None:
+        """Ends a server, if it runs."""
+        if name in self._started:
+            self._started[name].stop()
+
     @property
     def provider(self) -> Provider:
         provider: Provider = self._once("provider", Provider)

@@ -10,6 +10,7 @@ import _thread
 import dataclasses
 import logging
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -39,6 +40,9 @@ if worker_class == "gevent":
     monkey.patch_all()
 
 
+_MOST_FILES = 65536
+
+
 class GatewayLogger(Logger):  # type: ignore[misc]
     """gunicorn's own lines, in the form of ours, and without what a client sent."""
 
@@ -60,12 +64,23 @@ class GatewayLogger(Logger):  # type: ignore[misc]
         super().exception(msg, *args, **kwargs)
 
 
+def _allow_files() -> int:
+    """Raises the number of files that a worker may open, and returns it. A turn has two, its client's socket and the
+    provider's, and most systems give 1024 until they are asked for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
+
+
 logger_class = GatewayLogger
 bind = _settings.bind
 workers = _settings.workers
 threads = _settings.threads if worker_class == "gthread" else 1
-# With fewer than twice the threads gunicorn keeps no connection alive.
-worker_connections = max(4000, 2 * _settings.threads)
+# Idle clients are to keep nobody out. With fewer than twice the threads gunicorn keeps no connection alive.
+worker_connections = max(min(16384, _allow_files() * 3 // 4), 2 * _settings.threads)
 keepalive = 75 if worker_class == "gthread" else 5
 # Ours comes first: what is still running after the grace is left to be settled, and the worker goes.
 graceful_timeout = int(_settings.grace_seconds) + 15

@@ -16,7 +16,7 @@ from tests.soak.gateways import NamedGateway
 from tests.support import eventually
 from tests.upstream_http import serving
 
-IDLE = 3000
+IDLE = 10_000
 WORD = "word " * 1000
 WORDS = 400
 TEXT_BYTES = len(WORD) * WORDS
@@ -85,10 +85,12 @@ def test_those_who_send_a_byte_now_and_then_hold_nobody_up(gateway: NamedGateway
             assert gateway.say("quick", "hello")["status"] == "completed"
 
 
-def test_thousands_who_are_connected_and_say_nothing_hold_nobody_up(gateway: NamedGateway) -> None:
+def test_ten_thousand_who_are_connected_and_say_nothing_hold_nobody_up(gateway: NamedGateway) -> None:
     with many_files(IDLE), ExitStack() as stack:
         for _ in range(IDLE):
             stack.enter_context(connected(gateway))
+        (worker,) = gateway.workers()
+        eventually(lambda: len(list((worker / "fd").iterdir())) > IDLE)
         assert gateway.say("quick", "hello")["status"] == "completed"
         assert gateway.get("/healthz").status_code == 200
 
@@ -111,7 +113,9 @@ def memory(gateway: NamedGateway) -> int:
 @contextmanager
 def many_files(number: int) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * number + 1000)), hard))
+    if hard < number + 1000:
+        pytest.skip(f"a process may open {hard} files here at most")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, number + 1000), hard))
     try:
         yield
     finally:

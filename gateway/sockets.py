@@ -7,7 +7,10 @@ import socket
 
 
 def is_quiet(connection: socket.socket) -> bool:
-    """Whether nothing has come since the last answer: no end of the connection, nor anything unasked for."""
+    """Whether nothing has come since the last answer: no end of the connection, nor anything unasked for. A closed
+    one is not quiet."""
+    if connection.fileno() < 0:
+        return False
     plain = _socket.socket(connection.family, connection.type, connection.proto, fileno=connection.fileno())
     try:
         plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)

@@ -97,8 +97,17 @@ class _Body(httpx2.SyncByteStream):
         self._answer = answer
         self._connection: socket.socket | None = connection
         self._idle = idle
+        self._broken = False
+        """Whether reading failed: http.client calls such an answer closed, as one that was read to its end."""
 
     def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._pieces()
+        except httpx2.TransportError:
+            self._broken = True
+            raise
+
+    def _pieces(self) -> Iterator[bytes]:
         with _errors(httpx2.ReadTimeout, httpx2.ReadError):
             if self._answer.length is not None:
                 # Checks that it is all there.
@@ -124,11 +133,13 @@ class _Body(httpx2.SyncByteStream):
 
     def _is_over(self, connection: socket.socket) -> bool:
         """Whether nothing of the body is left. The garbage collector may have closed the connection already."""
-        if not self._answer.isclosed():
-            with suppress(OSError, HTTPException):
+        try:
+            if not self._broken and not self._answer.isclosed():
                 connection.settimeout(LINGER_SECONDS)
                 self._answer.read1(_PIECE_BYTES)
-        return self._answer.isclosed() and connection.fileno() >= 0
+        except (OSError, HTTPException):
+            self._broken = True
+        return not self._broken and self._answer.isclosed() and connection.fileno() >= 0
 
 
 def _encode(request: httpx2.Request) -> bytes:

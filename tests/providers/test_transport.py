@@ -207,6 +207,17 @@ def test_a_stream_that_said_its_last_word_leaves_its_connection_for_the_next_cal
     assert len(service.connections) == 1
 
 
+@pytest.mark.parametrize("said", [b"5\r\nwords\r\nno length\r\n", b"5\r\nwords\r\n"], ids=["nonsense", "silence"])
+def test_a_connection_whose_answer_could_not_be_read_is_never_used_again(service: Service, said: bytes) -> None:
+    with httpx2.Client(transport=PooledTransport(), timeout=0.2) as client:
+        service.answer = lambda connection, _: connection.sendall(STREAM_HEAD + said)
+        with pytest.raises(httpx2.TransportError), client.stream("POST", service.url, content=b"{}") as answer:
+            list(answer.iter_bytes())
+        service.answer = lambda connection, _: connection.sendall(JSON_ANSWER)
+        assert client.post(service.url, content=b"{}").json() == {}
+    assert len(service.connections) == 2
+
+
 def test_a_child_process_never_speaks_on_a_connection_of_its_parent(service: Service, client: httpx2.Client) -> None:
     client.post(service.url)
     child = multiprocessing.get_context("fork").Process(target=client.post, args=(service.url,))

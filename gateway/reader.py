@@ -6,6 +6,7 @@ the client's connection reads what the worker has put down for it, at its own pa
 
 from __future__ import annotations
 
+import _thread
 import logging
 import threading
 from collections import deque
@@ -27,7 +28,9 @@ class Reading:
 
     def __init__(self, events: Iterator[TurnEvent]) -> None:
         self._events = events
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._bell: threading.Lock | None = None
+        """What the client's side waits at, while it does: a Condition costs as much as all the rest here."""
         self._queue: deque[TurnEvent] = deque()
         self._error: BaseException | None = None
         self._over = False
@@ -43,16 +46,22 @@ class Reading:
         except BaseException as exc:
             log.exception("a turn failed in a way that it should not")
             self._error = exc
-        with self._changed:
+        with self._lock:
             self._over = True
-            self._changed.notify()
+            self._ring()
 
     def take(self, seconds: float | None = None) -> list[TurnEvent] | None:
         """What has come since the last call, waited for at most `seconds`: empty when nothing came, None after the
         end. The turn's error is raised in its place."""
-        with self._changed:
+        with self._lock:
+            bell = None
             if not self._queue and not self._over:
-                self._changed.wait(seconds)
+                bell = self._bell = threading.Lock()
+                bell.acquire()
+        if bell is not None:
+            bell.acquire(timeout=-1 if seconds is None else seconds)
+        with self._lock:
+            self._bell = None
             taken = list(self._queue)
             self._queue.clear()
             if taken or not self._over:
@@ -63,12 +72,12 @@ class Reading:
 
     def desert(self) -> None:
         """Nobody listens any more: the turn goes on, its words are dropped."""
-        with self._changed:
+        with self._lock:
             self._deserted = True
             self._queue.clear()
 
     def _put(self, event: TurnEvent) -> None:
-        with self._changed:
+        with self._lock:
             if self._deserted:
                 return
             last = self._queue[-1] if self._queue else None
@@ -76,7 +85,12 @@ class Reading:
                 self._queue[-1] = Delta(last.text + event.text)
             else:
                 self._queue.append(event)
-            self._changed.notify()
+            self._ring()
+
+    def _ring(self) -> None:
+        if self._bell is not None:
+            self._bell.release()
+            self._bell = None
 
 
 class Readers:
@@ -90,8 +104,8 @@ class Readers:
         reading = Reading(events)
         with self._changed:
             self._running += 1
-        arguments = (reading, logs.request_id.get())
-        threading.Thread(target=self._read, args=arguments, name="gateway-turn", daemon=True).start()
+        # A Thread's start would wait until it runs.
+        _thread.start_new_thread(self._read, (reading, logs.request_id.get()))
         return reading
 
     def drain(self, seconds: float) -> bool:

@@ -13,14 +13,12 @@ from flask import Blueprint, Response, current_app, render_template
 from gateway.config import Settings
 from gateway.model import JSON
 from gateway.web.console.files import static_files
+from gateway.web.guard import guard
 from gateway.web.requests import unless_kept
 
 blueprint = Blueprint("api", __name__, template_folder="templates")
 
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-)
+blueprint.after_request(guard)
 
 
 @blueprint.get("/openapi.json")
@@ -30,11 +28,7 @@ def openapi() -> Response:
 
 @blueprint.get("/docs")
 def docs() -> Response:
-    reply = Response(_page(_auth()), content_type="text/html; charset=utf-8")
-    reply.headers["Content-Security-Policy"] = _POLICY
-    reply.headers["X-Content-Type-Options"] = "nosniff"
-    reply.headers["Referrer-Policy"] = "same-origin"
-    return _kept(reply)
+    return _kept(Response(_page(_auth()), content_type="text/html; charset=utf-8"))
 
 
 @blueprint.get("/docs/docs.css")

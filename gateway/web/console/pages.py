@@ -9,14 +9,12 @@ from flask import Blueprint, Response, current_app, render_template, request
 from gateway.config import Settings
 from gateway.errors import NotFoundError
 from gateway.web.console.files import static_files
+from gateway.web.guard import guard
 from gateway.web.requests import unless_kept
 
 blueprint = Blueprint("console", __name__, template_folder="templates")
 
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
+blueprint.after_request(guard)
 
 
 @blueprint.get("/")
@@ -47,13 +45,4 @@ def asset(version: str, name: str) -> Response:
         reply.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         reply.set_etag(f"{version}-{'gzip' if packed else 'plain'}")
         return unless_kept(reply)
-    return reply
-
-
-@blueprint.after_request
-def guard(reply: Response) -> Response:
-    """Nothing from elsewhere is loaded, nothing inline is run, and no other site shows this page in a frame."""
-    reply.headers["Content-Security-Policy"] = _POLICY
-    reply.headers["X-Content-Type-Options"] = "nosniff"
-    reply.headers["Referrer-Policy"] = "same-origin"
     return reply

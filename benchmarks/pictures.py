@@ -39,7 +39,7 @@ _CURVES = {
 
 
 def _throughput(bars: dict[str, dict[str, JSON]]) -> Any:
-    figure, axes = plt.subplots(1, len(bars), figsize=(4.2 * len(bars), 2.6), squeeze=False)
+    figure, axes = plt.subplots(1, len(bars), figsize=(9, 2.4), squeeze=False, sharey=True, layout="constrained")
     for place, (title, medians) in zip(axes[0], bars.items(), strict=True):
         names = list(reversed(medians))
         rates = [medians[name]["rate"] for name in names]

@@ -188,7 +188,7 @@ def p5(run: Run) -> Iterator[Verdict]:
             sides = (store, stores.spread(largest)), (few, stores.spread(1_000))
             ratio = stores.ratio_of_turns(*sides, 2 * count)
             yield Verdict.at_most("P5", f"a turn, {largest:,} sessions over 1,000, {name}", ratio, 1.1, TIMES)
-            ratio = stores.page_cost(store, 100) / stores.page_cost(few, 100)
+            ratio = stores.ratio_of_pages(store, few, 300)
             what = f"a page of the listing, {largest:,} sessions over 1,000, {name}"
             yield Verdict.at_most("P5", what, ratio, 1.1, TIMES)
     run.figures |= {"store_us_by_turn": by_turns, "store_us_by_sessions": by_sessions}

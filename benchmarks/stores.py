@@ -103,12 +103,19 @@ def cost_by_turn(store: SessionManager, turns: int, step: int = 100) -> Iterator
 
 def page_cost(store: SessionManager, pages: int) -> float:
     """Microseconds of waiting for a page of the listing: it is the server that could grow slow."""
-    costs = []
-    for _ in range(pages):
-        began = time.perf_counter()
-        store.list(Filter(""), limit=20)
-        costs.append(time.perf_counter() - began)
-    return statistics.median(costs) * 1e6
+    return statistics.median(_page(store) for _ in range(pages)) * 1e6
+
+
+def ratio_of_pages(one: SessionManager, other: SessionManager, pages: int) -> float:
+    """What a page of the one costs over one of the other: the middles of both, which take turns."""
+    costs = [(_page(one), _page(other)) for _ in range(pages)]
+    return statistics.median(cost for cost, _ in costs) / statistics.median(cost for _, cost in costs)
+
+
+def _page(store: SessionManager) -> float:
+    began = time.perf_counter()
+    store.list(Filter(""), limit=20)
+    return time.perf_counter() - began
 
 
 # --- Round trips ---------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def unit(tmp_path: Path) -> Path:
     path = tmp_path / UNIT.name
     text = UNIT.read_text()
     assert f"ExecStart={INSTALLED} serve" in text
-    path.write_text(text.replace(INSTALLED, sys.executable))
+    path.write_text(text.replace(INSTALLED, f'"{sys.executable}"'))
     return path
 
 

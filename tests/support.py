@@ -1,13 +1,16 @@
 """Helpers that any test may use."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from gateway.testing.waiting import eventually
 
-__all__ = ["NOT_TESTED", "eventually", "not_tested"]
+__all__ = ["NOT_TESTED", "eventually", "not_tested", "run_script"]
 
 NOT_TESTED = "NOT TESTED: "
 
@@ -18,3 +21,16 @@ def not_tested(what: str, install: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
+
+
+def run_script(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs Python code in a process that has nothing of this one's, in `folder`."""
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env={"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -24,10 +24,8 @@ the most responses that were asked of it at once. `DELETE /_faults` withdraws wh
 """
 
 import argparse
-import ctypes
 import os
 import secrets
-import signal
 import socket
 import sys
 import time
@@ -329,10 +327,6 @@ def main() -> None:
     options.add_argument("--key")
     options.add_argument("--lease", type=float, default=10.0)
     given = options.parse_args()
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        sys.exit("the parent is gone already")
     provider = LocalProvider(given.db, lease_seconds=given.lease)
     server = WSGIServer(create_upstream(provider, key=given.key), given.port)
     print(server.server_address[1], flush=True)

@@ -11,9 +11,9 @@ from flask import Flask, current_app, g, request
 
 from gateway.audit import audit
 from gateway.auth import ANONYMOUS, Authenticate, Principal, namespace
-from gateway.config import Settings
 from gateway.errors import ForbiddenError, InvalidRequestError, UnauthorizedError, UserMismatchError
 from gateway.model import Role
+from gateway.web.requests import settings
 
 COOKIE = "gateway_key"
 """Where a browser that has logged in at the console keeps its credential."""
@@ -195,7 +195,7 @@ def _credential() -> str | None:
 
 def _reached_namespace(caller: Principal, endpoint: str) -> str:
     """The caller's own, or that of the user whom an admin names in the query."""
-    if "user_id" in request.args and endpoint not in _OF_USERS and _settings().auth != "none":
+    if "user_id" in request.args and endpoint not in _OF_USERS and settings().auth != "none":
         if caller.role is not Role.ADMIN:
             raise ForbiddenError("Only an admin reaches the sessions of a user by user_id.")
         user_ids = request.args.getlist("user_id")
@@ -213,8 +213,8 @@ def _check_origin() -> None:
     # Some writes need no body, and a page of any other site could have a browser on this host send those.
     if request.method not in ("GET", "HEAD", "OPTIONS") and request.headers.get("Sec-Fetch-Site") == "cross-site":
         raise ForbiddenError("A page of another site may not do that.")
-    settings = _settings()
-    by_name = settings.auth == "none" and not settings.allow_anonymous and not settings.host.startswith("unix:")
+    chosen = settings()
+    by_name = chosen.auth == "none" and not chosen.allow_anonymous and not chosen.host.startswith("unix:")
     # A page whose name was made to lead here looks like one of ours to the browser, except for that name.
     if by_name and not _is_loopback_name(_host_name(request.host)):
         raise ForbiddenError(
@@ -251,7 +251,3 @@ def _is_loopback_name(name: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
-
-
-def _settings() -> Settings:
-    return cast(Settings, current_app.settings)  # type: ignore[attr-defined]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
-
-from flask import current_app
 
 from gateway.errors import SessionNotFoundError
 from gateway.model import Session, SessionKey, Status, parse_session_id
 from gateway.sessions import Turn
 from gateway.web.access import own_namespace
-from gateway.web.requests import gateway
+from gateway.web.requests import gateway, settings
 
 
 def key_of(session_id: str) -> SessionKey:
@@ -20,7 +17,7 @@ def key_of(session_id: str) -> SessionKey:
 
 
 def queue_limit() -> int:
-    return cast(int, current_app.settings.queue_limit)  # type: ignore[attr-defined]
+    return settings().queue_limit
 
 
 def session_of(session_id: str) -> Session:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 
 from gateway.errors import InvalidRequestError, NotFoundError
 from gateway.web import fields
 from gateway.web.access import COOKIE, authenticate
 from gateway.web.api import bodies
-from gateway.web.requests import parse_body
+from gateway.web.requests import parse_body, settings
 
 blueprint = Blueprint("login", __name__)
 
@@ -18,7 +18,7 @@ _LONGEST = 3500  # browsers drop a cookie above 4 KiB
 @blueprint.post("/login")
 def login() -> Response:
     """204 and the cookie for a key or token that is valid now; it is asked for again at every request."""
-    if current_app.settings.auth == "none":  # type: ignore[attr-defined]
+    if settings().auth == "none":
         raise NotFoundError("There is no auth here, so nobody has to log in.")
     body = parse_body()
     fields.only(body, bodies.Login)

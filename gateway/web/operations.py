@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
-from gateway.config import Settings
 from gateway.errors import GatewayError
 from gateway.web.access import is_operator
-from gateway.web.requests import gateway, json_reply
+from gateway.web.requests import gateway, json_reply, settings
 
 blueprint = Blueprint("operations", __name__)
 
@@ -29,6 +28,6 @@ def readyz() -> Response:
         raise type(exc)("The gateway is not ready.", retry_after=exc.retry_after) from exc
     if not is_operator():
         return json_reply({"status": "ready"})
-    settings: Settings = current_app.settings  # type: ignore[attr-defined]
-    store = settings.store.partition(":")[0]
-    return json_reply({"status": "ready", "store": store, "provider": settings.provider_name, "auth": settings.auth})
+    chosen = settings()
+    store = chosen.store.partition(":")[0]
+    return json_reply({"status": "ready", "store": store, "provider": chosen.provider_name, "auth": chosen.auth})

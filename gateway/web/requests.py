@@ -10,6 +10,7 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from gateway import logs
+from gateway.config import Settings
 from gateway.errors import BodyTooLargeError, InvalidJSONError, InvalidRequestError, UnsupportedMediaTypeError
 from gateway.model import JSON
 from gateway.reader import Readers
@@ -43,6 +44,10 @@ def request_id() -> str:
 
 def gateway() -> Gateway:
     return cast(Gateway, current_app.gateway)  # type: ignore[attr-defined]
+
+
+def settings() -> Settings:
+    return cast(Settings, current_app.settings)  # type: ignore[attr-defined]
 
 
 def readers() -> Readers:

@@ -39,12 +39,9 @@ def upstream() -> Iterator[UpstreamProcess]:
 @pytest.fixture(scope="module")
 def gateways(valkey: Valkey, upstream: UpstreamProcess) -> Iterator[list[GatewayProcess]]:
     store = StoreAddress("valkey", valkey.url(), "deploy")
-    pair = [GatewayProcess.on(store, upstream, GATEWAY_GRACE="20s") for _ in range(2)]
-    try:
-        yield [gateway.start() for gateway in pair]
-    finally:
-        for gateway in pair:
-            gateway.close()
+    one, other = (GatewayProcess.on(store, upstream, GATEWAY_GRACE="20s") for _ in range(2))
+    with one, other:
+        yield [one, other]
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,9 @@ def upstream() -> Iterator[UpstreamProcess]:
 def pair(valkey: Valkey, upstream: UpstreamProcess) -> Iterator[list[NamedGateway]]:
     store = StoreAddress("valkey", valkey.url(), "pauses")
     settings = {"GATEWAY_STORE": store.url, "GATEWAY_STORE_PREFIX": store.prefix, "OPENAI_BASE_URL": upstream.url}
-    made = [NamedGateway(f"sk-{number}", GATEWAY_LEASE="1s", **settings) for number in range(2)]
-    try:
-        yield [gateway.start() for gateway in made]
-    finally:
-        for gateway in made:
-            gateway.close()
+    one, other = (NamedGateway(f"sk-{number}", GATEWAY_LEASE="1s", **settings) for number in range(2))
+    with one, other:
+        yield [one, other]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])

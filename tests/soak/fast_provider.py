@@ -6,10 +6,8 @@ python -m tests.soak.fast_provider --port PORT
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import secrets
-import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -94,10 +92,6 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="tests.soak.fast_provider")
     options.add_argument("--port", type=int, required=True)
     given = options.parse_args()
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        sys.exit("the parent is gone already")
     WSGIServer(answer, given.port).serve_forever()
 
 

@@ -6,9 +6,6 @@ python -m tests.soak.provider --port PORT --db PATH --journal PATH
 from __future__ import annotations
 
 import argparse
-import ctypes
-import os
-import signal
 import sqlite3
 import sys
 import threading
@@ -141,10 +138,6 @@ def main() -> None:
     options.add_argument("--db", required=True)
     options.add_argument("--journal", type=Path, required=True)
     given = options.parse_args()
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        sys.exit("the parent is gone already")
     WSGIServer(Journal(LocalProvider(given.db), given.journal), given.port).serve_forever()
 
 

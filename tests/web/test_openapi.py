@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -32,6 +30,7 @@ from gateway.model import ApiKey, Role
 from gateway.web.access import ROUTES as DOORS
 from gateway.web.api.pages import document
 from gateway.web.api.table import PAGES, ROUTES
+from tests.support import run_script
 from tests.web.conftest import OpenHouse
 from tests.web.house import House, user
 
@@ -207,15 +206,7 @@ def test_nothing_that_makes_it_is_loaded_to_serve(tmp_path: Path) -> None:
         "assert client.get('/openapi.json').status_code == 200\n"
         "app.finish(5)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_script(script, tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -13,6 +13,7 @@ from gateway.model import Delta
 from gateway.reader import Reading
 from gateway.web import create_app
 from gateway.web.app import GatewayApp
+from tests.support import run_script
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +149,6 @@ def test_a_silent_stream_is_kept_awake(app: GatewayApp, monkeypatch: pytest.Monk
 
 
 def test_a_script_speaks_to_the_same_sessions(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     script = (
         "from gateway import run_workflow\n"
         "first = run_workflow('my cat is called Tom', session_id='alice')\n"
@@ -158,15 +156,7 @@ def test_a_script_speaks_to_the_same_sessions(tmp_path: Path) -> None:
         "assert first.conversation_id == second.conversation_id\n"
         "print(first.created, second.created, second.output_text)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_script(script, tmp_path)
     assert done.stderr == ""
     assert done.stdout.startswith("True False ")
     assert "my cat is called Tom" in done.stdout

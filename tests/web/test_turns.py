@@ -76,12 +76,9 @@ def shared_store(request: pytest.FixtureRequest, make_lasting_address: Callable[
 @pytest.fixture(scope="module")
 def pair(shared_store: StoreAddress, hosted: UpstreamProcess) -> Iterator[list[GatewayProcess]]:
     """Two gateways on one store, shared by the tests."""
-    made = [GatewayProcess.on(shared_store, hosted, **PATIENT) for _ in range(2)]
-    try:
-        yield [gateway.start() for gateway in made]
-    finally:
-        for gateway in made:
-            gateway.close()
+    one, other = (GatewayProcess.on(shared_store, hosted, **PATIENT) for _ in range(2))
+    with one, other:
+        yield [one, other]
 
 
 @pytest.fixture

@@ -5,16 +5,14 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import cast
 
 import orjson
 from flask import Blueprint, Response, current_app, render_template
 
-from gateway.config import Settings
 from gateway.model import JSON
 from gateway.web.console.files import static_files
 from gateway.web.guard import guard
-from gateway.web.requests import unless_kept
+from gateway.web.requests import settings, unless_kept
 
 blueprint = Blueprint("api", __name__, template_folder="templates")
 
@@ -23,12 +21,12 @@ blueprint.after_request(guard)
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
-    return _kept(Response(_document(_auth()), mimetype="application/json"))
+    return _kept(Response(_document(settings().auth), mimetype="application/json"))
 
 
 @blueprint.get("/docs")
 def docs() -> Response:
-    return _kept(Response(_page(_auth()), content_type="text/html; charset=utf-8"))
+    return _kept(Response(_page(settings().auth), content_type="text/html; charset=utf-8"))
 
 
 @blueprint.get("/docs/docs.css")
@@ -59,10 +57,6 @@ def _page(auth: str) -> str:
 @cache
 def _style() -> bytes:
     return (Path(__file__).parent / "static" / "docs.css").read_bytes()
-
-
-def _auth() -> str:
-    return cast(Settings, current_app.settings).auth  # type: ignore[attr-defined]
 
 
 def _kept(reply: Response) -> Response:

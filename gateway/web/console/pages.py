@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
+from flask import Blueprint, Response, render_template, request
 
-from flask import Blueprint, Response, current_app, render_template, request
-
-from gateway.config import Settings
 from gateway.errors import NotFoundError
 from gateway.web.console.files import static_files
 from gateway.web.guard import guard
-from gateway.web.requests import unless_kept
+from gateway.web.requests import settings, unless_kept
 
 blueprint = Blueprint("console", __name__, template_folder="templates")
 
@@ -21,8 +18,7 @@ blueprint.after_request(guard)
 def page() -> Response:
     files = static_files()
     modules = [name for name in files.files if name.endswith(".js") and name != "theme.js"]
-    settings = cast(Settings, current_app.settings)  # type: ignore[attr-defined]
-    text = render_template("console.html", assets=f"console/{files.version}", modules=modules, auth=settings.auth)
+    text = render_template("console.html", assets=f"console/{files.version}", modules=modules, auth=settings().auth)
     reply = Response(text, content_type="text/html; charset=utf-8")
     reply.headers["Cache-Control"] = "no-cache"
     return unless_kept(reply)

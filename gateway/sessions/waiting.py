@@ -42,6 +42,11 @@ class Bell:
         self._waiting = 0
         self._silent = False
 
+    @property
+    def waiting(self) -> int:
+        """How many of this process wait now."""
+        return self._waiting
+
     @contextmanager
     def listen(self, key: SessionKey) -> Iterator[Rung]:
         rung = Rung(self)

@@ -134,6 +134,8 @@ class QueueContract(StoreContract):
         with store.turn(KEY), store.turn(other):
             waiters, others = Waiters(store), Waiters(store, other)
             waiting = [waiters.call("turn_1"), others.call("turn_2")]
+            # A ticket is in the queue a moment before its owner counts as one who waits.
+            eventually(lambda: store._bell.waiting == 2)
             with pytest.raises(QueueFullError), store.turn(KEY, turn_id="turn_3"):
                 pass
             assert store.turn_record(KEY, "turn_3") is None

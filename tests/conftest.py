@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.server import claim_port
 from tests.servers import RUNNING, MariaDB, Postgres, Redis, Sentinel, Server, ServerMissingError, Valkey
 from tests.support import NOT_TESTED, not_tested
 
@@ -146,6 +147,13 @@ def make_lasting_address(
 def store_address(request: pytest.FixtureRequest, make_store_address: Callable[[str], StoreAddress]) -> StoreAddress:
     """A fresh store, once of every kind."""
     return make_store_address(request.param)
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A port on 127.0.0.1 that nobody listens on."""
+    with claim_port() as claim:
+        yield claim.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """What every real server of the tests has in common: a process on a free port, in a folder of its own."""
 
-import contextlib
 import ctypes
 import importlib.util
 import os
@@ -46,13 +45,18 @@ def package_folder(name: str, what: str, install: str = DEV_EXTRA) -> Path:
     return Path(package.origin).parent
 
 
-def free_port() -> int:
-    """A port nobody listens on, below those the kernel gives to outgoing connections: it stays free after a crash."""
+def claim_port() -> socket.socket:
+    """A port for one server: nobody listens on it, nobody else is given it while this socket is open, and it stays
+    free after a crash, being below those that the kernel gives to outgoing connections."""
     while True:
-        port = random.randrange(12_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+        claim = socket.socket(type=socket.SOCK_DGRAM)  # whoever wants the port for TCP claims its twin of UDP first
+        try:
+            claim.bind(("127.0.0.1", random.randrange(12_000, 32_000)))
+            with socket.socket() as probe:
+                probe.bind(claim.getsockname())
+            return claim
+        except OSError:
+            claim.close()
 
 
 class Server:
@@ -66,7 +70,8 @@ class Server:
     def __init__(self) -> None:
         # Not below pytest's tmp_path or root's TMPDIR: those shut every other user out.
         self.folder = Path(tempfile.mkdtemp(prefix="gateway-test-", dir="/tmp" if os.getuid() == 0 else None))
-        self.port = free_port()
+        self._claim = claim_port()
+        self.port: int = self._claim.getsockname()[1]
         self.log = self.folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._prepared = False
@@ -121,6 +126,7 @@ class Server:
     def close(self) -> None:
         """Crash it and remove every trace."""
         self.kill()
+        self._claim.close()
         if self in RUNNING:
             RUNNING.remove(self)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -161,6 +167,7 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
+                socket.create_connection(self.address, timeout=5).close()  # a cheap look, until somebody is there
                 return self.ping()
             except Exception as exc:
                 if not self.running or time.monotonic() > deadline:

@@ -18,7 +18,6 @@ from gateway.providers import transport
 from gateway.providers.openai import OpenAIProvider
 from gateway.providers.transport import PooledTransport
 from gateway.testing.waiting import eventually
-from tests.server import free_port
 
 JSON_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -287,8 +286,8 @@ def fail(provider: OpenAIProvider) -> GatewayError:
     return caught.value
 
 
-def test_where_nobody_listens_the_call_surely_did_not_happen() -> None:
-    error = fail(OpenAIProvider(api_key="sk-test", base_url=f"http://127.0.0.1:{free_port()}/v1"))
+def test_where_nobody_listens_the_call_surely_did_not_happen(free_port: int) -> None:
+    error = fail(OpenAIProvider(api_key="sk-test", base_url=f"http://127.0.0.1:{free_port}/v1"))
 
     assert isinstance(error, ProviderUnavailableError)
     assert not error.in_doubt

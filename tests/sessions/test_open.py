@@ -9,7 +9,6 @@ from gateway import open_sessions
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.model import SessionKey
 from gateway.sessions import SessionManager, schemes
-from tests.server import free_port
 
 SECRET = "hunter2-and-a-half"
 KEY = SessionKey("", "s")
@@ -89,9 +88,9 @@ def test_a_folder_in_place_of_a_file_is_named(scheme, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "mysql", "mariadb", "redis", "rediss"])
-def test_a_server_that_is_not_there_is_reported_without_the_password(scheme):
+def test_a_server_that_is_not_there_is_reported_without_the_password(scheme, free_port):
     path = "0" if scheme.startswith("redis") else "db"
-    url = f"{scheme}://user:{SECRET}@127.0.0.1:{free_port()}/{path}"
+    url = f"{scheme}://user:{SECRET}@127.0.0.1:{free_port}/{path}"
     with pytest.raises((GatewayError, ConfigurationError)) as caught, open_sessions(url) as store:
         store.ping()
     assert "\n" not in str(caught.value)

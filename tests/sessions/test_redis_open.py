@@ -12,7 +12,6 @@ from gateway.model import SessionKey
 from gateway.sessions import open_sessions
 from gateway.sessions.redis import RedisSessionManager
 from gateway.sessions.redis.connect import explain_server, open_client
-from tests.server import free_port
 from tests.servers import Sentinel, Valkey
 
 SECRET = "s3cret/word"
@@ -133,8 +132,8 @@ def test_a_redis_that_is_too_old_is_refused(version: str, accepted: bool) -> Non
 
 
 @pytest.mark.parametrize("form", ["redis://127.0.0.1:{}/0", "redis+sentinel://127.0.0.1:{}/main"])
-def test_a_server_that_is_down_can_come_later(form: str) -> None:
-    with open_sessions(form.format(free_port())) as store:
+def test_a_server_that_is_down_can_come_later(form: str, free_port: int) -> None:
+    with open_sessions(form.format(free_port)) as store:
         for use in (store.ping, lambda: store.get(SessionKey("", "s"))):
             with pytest.raises(StoreUnavailableError) as caught:
                 use()

@@ -218,7 +218,7 @@ class SessionManager(Owners):
                     standing = self._poll(key, turn_id)
             if standing is None:
                 raise TurnBusyError("This turn lost its place in the queue.", retry_after=1)
-            session = self._get(key)
+            session = self._found(key, standing.found)
         except BaseException:
             if entered:
                 with suppress(GatewayError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 from gateway.model import ApiKey, Session, SessionKey, TurnRecord
 from gateway.sessions.placing import Placing
@@ -21,6 +22,10 @@ class Steps(ABC):
     @abstractmethod
     def _get(self, key: SessionKey) -> Session | None:
         """The record, expired or not."""
+
+    def _found(self, key: SessionKey, found: Any) -> Session | None:
+        """The record of a session that was granted a moment ago, out of what its `Standing` brought along."""
+        return self._get(key)
 
     @abstractmethod
     def _held(self, key: SessionKey) -> bool:

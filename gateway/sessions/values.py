@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.model import Session, Status, TurnRecord
 
@@ -13,10 +13,14 @@ KEY_LIFETIME_MS = 24 * 3600 * 1000
 
 
 class Standing(NamedTuple):
-    """Where a ticket stands: how many live tickets are before it (none: it holds the session), and its fence."""
+    """Where a ticket stands: how many live tickets are before it (none: it holds the session), and its fence.
+
+    `found` is what the backend read of the session as it granted it, for its own `_found`; None: nothing yet.
+    """
 
     before: int
     fence: int
+    found: Any = None
 
 
 GIVEN_LIFETIME_MS = 30 * 24 * 3600 * 1000

@@ -33,6 +33,12 @@ class SessionSteps(RedisParts):
     def _get(self, key: SessionKey) -> Session | None:
         return decode_session(key, self._link.call("HMGET", self._keys.session(key), *FIELDS), self._sealing)
 
+    def _found(self, key: SessionKey, found: list[str] | None) -> Session | None:
+        if found is None:
+            return self._get(key)
+        values = dict(zip(found[::2], found[1::2], strict=True))
+        return decode_session(key, [values.get(name) for name in FIELDS], self._sealing)
+
     def _bind(self, turn_id: str, session: Session, *, replaces: Session | None, erase_old: bool) -> Session:
         key = session.key
         old = ("", "") if replaces is None else (replaces.conversation_id, replaces.generation)

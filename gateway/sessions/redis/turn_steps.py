@@ -44,8 +44,8 @@ class TurnSteps(RedisParts):
             owner = other
 
     def _poll(self, key: SessionKey, turn_id: str) -> Standing | None:
-        before, fence = self._step("poll", key, turn_id)
-        return Standing(before, fence) if before >= 0 else None
+        standing = Standing(*self._step("poll", key, turn_id))
+        return standing if standing.before >= 0 else None
 
     def _renew(self, tickets: Sequence[tuple[SessionKey, str]]) -> set[str]:
         sessions: dict[SessionKey, list[str]] = {}
@@ -164,9 +164,9 @@ class TurnSteps(RedisParts):
 
 
 def _admit(answer: list[Any]) -> Standing:
-    before, fence = answer
-    if before == _BUSY:
+    standing = Standing(*answer)
+    if standing.before == _BUSY:
         raise TurnBusyError(retry_after=1)
-    if before == _FULL:
+    if standing.before == _FULL:
         raise QueueFullError(retry_after=1)
-    return Standing(before, fence)
+    return standing

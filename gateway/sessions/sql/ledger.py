@@ -42,10 +42,12 @@ class SqlLedger(SqlQueue):
 
     def _end(self, record: TurnRecord) -> None:
         """Writes the record's end and frees the session; a second time changes nothing."""
-        if self._database.change(self._records.end, encode_record(record, ENDED)):
-            return
+        if not self._database.change(self._records.end, encode_record(record, ENDED)):
+            self._check_ended(record)
+
+    def _check_ended(self, record: TurnRecord) -> None:
+        """Nothing when the record was ended by this very call before, whose answer was lost; `self._lost` otherwise."""
         row = self._row(record.turn_id)
-        # Ended by this very call before, whose answer was lost?
         if row is None or row.place is not None or (row.state, row.finished_at) != (record.state, record.finished_at):
             raise self._lost(record.turn_id)
 

@@ -18,6 +18,7 @@ from gateway.sessions.sql.engine import CollisionError, Database
 from gateway.sessions.sql.ledger import SqlLedger, of_session
 from gateway.sessions.sql.listing import list_page
 from gateway.sessions.sql.putting import Putting
+from gateway.sessions.sql.records import ENDED, encode_record
 from gateway.sessions.sql.rows import COLUMNS, Rows
 from gateway.sessions.sql.schema import Tables
 from gateway.sessions.sql.tickets import HOLDS, Tickets, parameter
@@ -111,18 +112,29 @@ class SqlSessionManager(SqlLedger):
         return session
 
     def _finish(self, record: TurnRecord, session: Session | None) -> None:
-        if session is not None:
-            # Before the end, for then the turn's right to write is gone. It sets what the end of this turn makes of the
-            # session, so that a second time changes nothing.
-            used = {
-                "new_last_used": session.last_used,
-                "new_expires_at": session.expires_at,
-                "new_turns": session.turns,
-                "conversation": session.conversation_id,
-                "ticket": record.turn_id,
-            }
-            self._database.change(self._mapping.touch, {**of_session(session.key), **used})
-        self._end(record)
+        if session is None:
+            self._end(record)
+            return
+        use = {
+            "new_last_used": session.last_used,
+            "new_expires_at": session.expires_at,
+            "new_turns": session.turns,
+            "conversation": session.conversation_id,
+            **of_session(session.key),
+        }
+        if not self._end_and_use(encode_record(record, ENDED), use):
+            self._check_ended(record)
+
+    def _end_and_use(self, end: dict[str, Any], use: dict[str, Any]) -> bool:
+        """Writes a record's end, and what the turn makes of its session, or neither (False)."""
+
+        def write(work: sa.Connection) -> bool:
+            ended = work.execute(self._records.end, end).rowcount > 0
+            if ended:
+                work.execute(self._mapping.use, use)
+            return ended
+
+        return self._database.atomically(write)
 
     def _rename(self, turn_id: str, other_turn_id: str, old: Session, new: Session) -> None:
         def move(work: sa.Connection) -> None:
@@ -213,22 +225,18 @@ class Mapping:
         columns = [s[name] for name in COLUMNS]
         # The database's time comes along with every session, so that its clock is followed for nothing.
         clock = [database.tick.label("tick")] if database.networked else []
-        self.get = sa.select(*columns, *clock).where(this)
+        self.read = [*columns, *clock]
+        self.get = sa.select(*self.read).where(this)
         self.get_locked = sa.select(*columns).where(this).with_for_update()
 
-        holder = sa.select(t.turn_id).where(tickets.holds)
-        self.touch = (
-            sa.update(sessions)
-            .where(same, sa.exists(holder))
-            .values(
-                last_used=sa.case(
-                    (s.last_used < parameter("new_last_used", s.last_used), parameter("new_last_used", s.last_used)),
-                    else_=s.last_used,
-                ),
-                expires_at=parameter("new_expires_at", s.expires_at),
-                turns=parameter("new_turns", s.turns),
-            )
-        )
+        last_used = parameter("new_last_used", s.last_used)
+        self.used: dict[Any, sa.ColumnElement[Any]] = {
+            s.last_used: sa.case((s.last_used < last_used, last_used), else_=s.last_used),
+            s.expires_at: parameter("new_expires_at", s.expires_at),
+            s.turns: parameter("new_turns", s.turns),
+        }
+        self.is_used = same
+        self.use = sa.update(sessions).where(same).values(self.used)
         values = {name: parameter(name, s[name]) for name in COLUMNS}
         # The ticket's row stays locked until the mapping is there, so that nobody else is granted in between.
         bound = sa.select(*(value.label(name) for name, value in values.items())).select_from(tables.turns)

@@ -17,6 +17,7 @@ from gateway.sessions.alive import Alive
 from gateway.sessions.sql.engine import Database
 from gateway.sessions.sql.mapping import SqlSessionManager
 from gateway.sessions.sql.schema import Tables, prepare
+from gateway.sessions.sql.servers import MySQLSessionManager, PostgresSessionManager
 
 POOL_SIZE = 8
 """Connections a process uses at most. A step takes a millisecond and none is held during a turn, so these serve
@@ -111,7 +112,8 @@ def open_server(url: str, *, prefix: str = "gateway", **options: Any) -> SqlSess
             pass  # the dialect learns which server this is
         tables = Tables(prefix, engine.dialect)
         _prepared(database, tables, f"the database at {where}", _REFUSALS)
-        return SqlSessionManager(database, tables, Alive(None), **options)
+        manager = PostgresSessionManager if postgres else MySQLSessionManager
+        return manager(database, tables, Alive(None), **options)
     except (sql_errors.SQLAlchemyError, TypeError, ValueError) as exc:
         database.close()
         raise _explained(exc, f"the database at {where}", _REFUSALS, parsed) from exc

@@ -64,8 +64,8 @@ class SqlQueue(SessionManager):
         for _ in range(ATTEMPTS):
             try:
                 # Nearly always nobody is there, and this one statement is all.
-                if database.change(self._tickets.enter_free, {**ticket, "fence": fence}):
-                    return Standing(0, fence)
+                if standing := self._enter_free({**ticket, "fence": fence}):
+                    return standing
             except CollisionError:
                 pass
             # Otherwise: the key is another turn's, somebody is in the queue (dead or alive), or a fence is higher.
@@ -87,6 +87,11 @@ class SqlQueue(SessionManager):
         else:
             raise StoreUnavailableError("Too many turns of this session came at once.", retry_after=1)
         return self._poll(key, record.turn_id) or Standing(1, 0)
+
+    def _enter_free(self, ticket: dict[str, Any]) -> Standing | None:
+        """Into a session that nobody has or waits for; None if somebody does."""
+        entered = self._database.change(self._tickets.enter_free, ticket)
+        return Standing(0, ticket["fence"]) if entered else None
 
     def _claim_key(self, record: TurnRecord) -> None:
         """Frees the idempotency key of a record that no longer has a right to it; `KeyTakenError` otherwise."""

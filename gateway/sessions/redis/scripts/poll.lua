@@ -1,4 +1,3 @@
--- Where the ticket stands: {now, before, fence}; before is -1 when it has died.
+-- Where the ticket stands.
 advance()
-local before = redis.call('ZRANK', queue, turn_id)
-return {now, before or -1, tonumber(redis.call('HGET', lock, 'fence')) or 0}
+return standing()

@@ -71,6 +71,14 @@ local function advance()
   end
 end
 
+-- {now, before, fence, session}: where the ticket stands, -1 if it has died, and with the grant the mapping as it is now.
+local function standing()
+  local before = redis.call('ZRANK', queue, turn_id) or -1
+  local fields = before == 0 and redis.pcall('HGETALL', session)
+  if fields and fields.err then fields = false end  -- something else by that name: it is asked for again, and found out
+  return {now, before, tonumber(redis.call('HGET', lock, 'fence')) or 0, fields}
+end
+
 -- No ticket outlives its process by more than its lease, so that nothing of them needs to be kept for long.
 local function keep_tickets()
   for _, key in ipairs({lock, queue, leases}) do redis.call('PEXPIRE', key, DAY + lease) end

@@ -88,7 +88,9 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 
 def in_venv(module: str, *words: str) -> int:
     """Run a module in the virtual environment, at the checkout's root, and return its exit status."""
-    return subprocess.run([PYTHON, "-m", module, *words], cwd=ROOT).returncode
+    environ = {**os.environ}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every one of the suite's many processes would compile all anew
+    return subprocess.run([PYTHON, "-m", module, *words], cwd=ROOT, env=environ).returncode
 
 
 def ensure_installed(*extras: str) -> None:

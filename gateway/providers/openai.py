@@ -34,9 +34,12 @@ class OpenAIProvider(Provider):
 
     def __init__(self, *, api_key: str, base_url: str | None = None, timeout_seconds: float = 300.0) -> None:
         timeout = httpx2.Timeout(timeout_seconds, connect=10.0)
-        self._http = _http_client(timeout)
+        self._direct = None if _are_proxies_set() else PooledTransport()
+        self._http = _http_client(self._direct, timeout)
         self._sdk = openai.OpenAI(api_key=api_key, base_url=base_url, http_client=self._http)
         self._base_url = str(self._sdk.base_url).rstrip("/")
+        # Reading an address costs a tenth of a call.
+        self._often = {path: httpx2.URL(self._base_url + path) for path in ("/responses", "/conversations")}
         self._extensions = {"timeout": timeout.as_dict()}
         named = {**self._sdk.default_headers, **self._sdk.auth_headers}
         self._headers = httpx2.Headers(self._http.headers)
@@ -128,21 +131,36 @@ class OpenAIProvider(Provider):
         """An answer of success, not read yet."""
         request = httpx2.Request(
             method,
-            f"{self._base_url}{path}?{self._sdk.qs.stringify(query)}" if query else self._base_url + path,
+            self._url(path, query),
             headers=self._headers,
             content=None if body is None else orjson.dumps(body),
             extensions=self._extensions,
         )
         if accept is not None:
             request.headers["Accept"] = accept
-        # Redirects, and the calls that a proxy has to make, are left to the client.
-        answer = self._http.send(request, stream=True)
+        answer = self._send(request)
         if not answer.is_success:
             decoded = _decode(answer.read())
             told = decoded if isinstance(decoded, dict) else {}
             error = told["error"] if isinstance(told.get("error"), dict) else told
             raise error_from_answer(answer.status_code, error, answer.headers)
         return answer
+
+    def _url(self, path: str, query: JSON | None) -> httpx2.URL | str:
+        if query:
+            return f"{self._base_url}{path}?{self._sdk.qs.stringify(query)}"
+        return self._often.get(path) or self._base_url + path
+
+    def _send(self, request: httpx2.Request) -> httpx2.Response:
+        # The client's hooks and copies cost as much as the call. It leads through proxies and along redirects: who has
+        # answered with one has done nothing yet, and will do it again.
+        if self._direct is not None:
+            answer = self._direct.handle_request(request)
+            if not answer.has_redirect_location:
+                return answer
+            answer.close()
+            self._direct = None
+        return self._http.send(request, stream=True)
 
 
 def _decode(content: bytes) -> Any:
@@ -180,13 +198,17 @@ def _parse_block(block: bytes) -> StreamEvent | None:
     return StreamEvent(kind or str(orjson.loads(payload).get("type", "")), payload)
 
 
-def _http_client(timeout: httpx2.Timeout) -> httpx2.Client:
+def _are_proxies_set() -> bool:
+    return any(scheme in getproxies() for scheme in ("http", "https", "all"))
+
+
+def _http_client(transport: PooledTransport | None, timeout: httpx2.Timeout) -> httpx2.Client:
     """Without a limit of calls at once: call 1001 would wait silently."""
-    if any(scheme in getproxies() for scheme in ("http", "https", "all")):
-        # What leads around and through proxies, and with which credentials, is left to the SDK.
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=256)
-        return openai.DefaultHttpxClient(limits=limits, timeout=timeout)
-    return openai.DefaultHttpxClient(transport=PooledTransport(), timeout=timeout)
+    if transport is not None:
+        return openai.DefaultHttpxClient(transport=transport, timeout=timeout)
+    # What leads around and through proxies, and with which credentials, is left to the SDK.
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=256)
+    return openai.DefaultHttpxClient(limits=limits, timeout=timeout)
 
 
 @contextmanager

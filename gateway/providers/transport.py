@@ -15,10 +15,10 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from http.client import HTTPException, HTTPResponse
 
 import httpx2
 
+from gateway.providers.answer import Answer, BrokenAnswerError
 from gateway.sockets import is_quiet
 
 IDLE_SECONDS = 30.0
@@ -26,8 +26,6 @@ IDLE_SECONDS = 30.0
 
 LINGER_SECONDS = 0.02
 """How long the end of a body is waited for that is closed unread: a stream's last event comes just before its end."""
-
-_PIECE_BYTES = 65536
 
 _Idle = deque[tuple[float, socket.socket]]
 """The unused connections of one origin and when each came back, the oldest first."""
@@ -46,7 +44,7 @@ class PooledTransport(httpx2.BaseTransport):
         port = url.port or (443 if url.scheme == "https" else 80)
         idle = self._idle[os.getpid(), url.scheme, url.host, port]
         connection = _take(idle) or self._connect(url, port, seconds.get("connect"))
-        answer = HTTPResponse(connection, method=request.method)
+        answer = Answer(connection)
         try:
             with _errors(httpx2.WriteTimeout, httpx2.WriteError):
                 connection.settimeout(seconds.get("write"))
@@ -55,13 +53,11 @@ class PooledTransport(httpx2.BaseTransport):
                     connection.sendall(message)
             with _errors(httpx2.ReadTimeout, httpx2.ReadError):
                 connection.settimeout(seconds.get("read"))
-                answer.begin()
+                answer.read_head(request.method)
         except BaseException:
-            answer.close()
             connection.close()
             raise
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.getheaders()]
-        return httpx2.Response(answer.status, headers=headers, stream=_Body(answer, connection, idle))
+        return httpx2.Response(answer.status, headers=answer.headers, stream=_Body(answer, connection, idle))
 
     def close(self) -> None:
         for idle in list(self._idle.values()):
@@ -89,57 +85,38 @@ class PooledTransport(httpx2.BaseTransport):
         return context
 
 
-class _Body(httpx2.SyncByteStream):
+class _Body(httpx2.SyncByteStream, Iterator[bytes]):
     """An answer's body as it arrives. Read to its end it leaves a connection for the next request; closed before, what
     is left of it must not be taken for the next one's answer."""
 
-    def __init__(self, answer: HTTPResponse, connection: socket.socket, idle: _Idle) -> None:
+    def __init__(self, answer: Answer, connection: socket.socket, idle: _Idle) -> None:
         self._answer = answer
+        self._pieces = answer.pieces()
         self._connection: socket.socket | None = connection
         self._idle = idle
-        self._broken = False
-        """Whether reading failed: http.client calls such an answer closed, as one that was read to its end."""
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from self._pieces()
-        except httpx2.TransportError:
-            self._broken = True
-            raise
+        return self
 
-    def _pieces(self) -> Iterator[bytes]:
+    def __next__(self) -> bytes:
         with _errors(httpx2.ReadTimeout, httpx2.ReadError):
-            if self._answer.length is not None:
-                # Checks that it is all there.
-                yield self._answer.read()
-                return
-            some = False
-            while piece := self._answer.read1(_PIECE_BYTES):
-                some = True
-                yield piece
-            if not some and not self._answer.chunked:
-                # A head that was cut off looks just like one whose body lasts until the connection ends.
-                raise httpx2.RemoteProtocolError("The connection ended before a body came.")
+            return next(self._pieces)
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        if self._is_over(connection) and not self._answer.will_close:
+        if not self._answer.last and self._is_read(connection):
             _give_back(self._idle, connection)
         else:
-            self._answer.close()
             connection.close()
 
-    def _is_over(self, connection: socket.socket) -> bool:
+    def _is_read(self, connection: socket.socket) -> bool:
         """Whether nothing of the body is left. The garbage collector may have closed the connection already."""
-        try:
-            if not self._broken and not self._answer.isclosed():
-                connection.settimeout(LINGER_SECONDS)
-                self._answer.read1(_PIECE_BYTES)
-        except (OSError, HTTPException):
-            self._broken = True
-        return not self._broken and self._answer.isclosed() and connection.fileno() >= 0
+        with suppress(OSError, BrokenAnswerError):
+            connection.settimeout(LINGER_SECONDS)
+            next(self._pieces, None)
+        return self._answer.whole and connection.fileno() >= 0
 
 
 def _encode(request: httpx2.Request) -> bytes:
@@ -178,7 +155,7 @@ def _errors(timeout: type[httpx2.TimeoutException], failure: type[httpx2.Network
     """What goes wrong in one phase of a call, in httpx2's words: they tell whether anything was sent."""
     try:
         yield
-    except HTTPException as exc:
+    except BrokenAnswerError as exc:
         raise httpx2.RemoteProtocolError(str(exc)) from exc
     except OSError as exc:
         raise (timeout if isinstance(exc, TimeoutError) else failure)(str(exc)) from exc

@@ -372,5 +372,90 @@ def test_a_redirect_is_followed_as_the_sdk_would(service: Service, provider: Ope
 
     service.answer = answer
 
-    assert provider.create_response({"input": "hello"}) == {}
-    assert [request.split(b" ")[1] for request in service.requests] == [b"/v1/responses", b"/v2/responses"]
+    for _ in range(2):
+        assert provider.create_response({"input": "hello"}) == {}
+    asked = [request.split(b" ")[1] for request in service.requests]
+    # The first answer tells that there are redirects here.
+    assert asked == [b"/v1/responses", *[b"/v1/responses", b"/v2/responses"] * 2]
+
+
+# --- What is an answer, and what is none -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200\r\ncontent-length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\nContent-Length:2\n\n{}",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 9\r\n\r\n"
+        b"1;a=b\r\n{\r\n01\r\n}\r\n0\r\nX: y\r\n\r\n",
+    ],
+    ids=["no reason", "line feeds", "after a 100", "said twice", "chunks before a length"],
+)
+@pytest.mark.parametrize("apart", [1, 7, 65536], ids=["byte by byte", "in pieces", "at once"])
+def test_an_answer_is_read_however_it_comes(service: Service, client: httpx2.Client, said: bytes, apart: int) -> None:
+    def answer(connection: socket.socket, request: bytes) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(said), apart):
+            connection.sendall(said[start : start + apart])
+
+    service.answer = answer
+    for _ in range(2):
+        assert client.post(service.url, content=b"{}").json() == {}
+    assert len(service.connections) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}and more",
+    ],
+    ids=["an old server", "no length", "more than it says"],
+)
+def test_after_some_answers_the_connection_is_done_with(service: Service, client: httpx2.Client, said: bytes) -> None:
+    def answer(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(said)
+        if b"Length" not in said:
+            connection.shutdown(socket.SHUT_WR)
+
+    service.answer = answer
+    for _ in range(2):
+        assert client.post(service.url, content=b"{}").json() == {}
+    assert len(service.connections) == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.9\r\n\r\n",
+        b"HTTP/2 200 OK\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nContent-Length 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * 200_000,
+        STREAM_HEAD + b"2\r\n{}",
+        STREAM_HEAD + b"1\r\n{}\r\n0\r\n\r\n",
+        STREAM_HEAD + b"-2\r\n{}\r\n0\r\n\r\n",
+        STREAM_HEAD + b"2\r\n{}\r\n" + b"0" * 200_000,
+    ],
+)
+def test_what_is_no_answer_or_not_all_of_one_is_an_error(service: Service, client: httpx2.Client, said: bytes) -> None:
+    def answer(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(said)
+        connection.shutdown(socket.SHUT_WR)
+
+    service.answer = answer
+    for _ in range(2):
+        with pytest.raises(httpx2.RemoteProtocolError):
+            client.post(service.url, content=b"{}")
+    assert len(service.connections) == 2, "and its connection is not used again"

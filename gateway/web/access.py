@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from enum import Enum, auto
+from functools import lru_cache
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -216,7 +217,7 @@ def _check_origin() -> None:
     chosen = settings()
     by_name = chosen.auth == "none" and not chosen.allow_anonymous and not chosen.host.startswith("unix:")
     # A page whose name was made to lead here looks like one of ours to the browser, except for that name.
-    if by_name and not _is_loopback_name(_host_name(request.host)):
+    if by_name and not _is_loopback_host(request.host):
         raise ForbiddenError(
             "Without auth the gateway answers to this host's own names (127.0.0.1, localhost) only; "
             "GATEWAY_ALLOW_ANONYMOUS=true lets everybody in."
@@ -237,11 +238,13 @@ def _is_local() -> bool:
     return not proxied and _is_loopback_name(request.remote_addr or "")
 
 
-def _host_name(host: str) -> str:
+@lru_cache
+def _is_loopback_host(host: str) -> bool:
+    """`host` is a name and perhaps a port."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return _is_loopback_name(urlsplit(f"//{host}").hostname or "")
     except ValueError:
-        return ""
+        return False
 
 
 def _is_loopback_name(name: str) -> bool:

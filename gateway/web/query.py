@@ -11,12 +11,13 @@ from gateway.web.access import asked_for
 
 def parse_query(allowed: Collection[str] = ()) -> JSON:
     """The query's parameters as texts. Nothing is dropped silently: one that is not known is refused."""
-    for name, values in asked_for():
+    asked = asked_for()
+    for name, values in asked:
         if name not in allowed:
             raise UnknownFieldError(f"Unknown query parameter: {name[:100]!r}.", param=name[:100])
         if len(values) > 1:
             raise InvalidRequestError(f"{name} is given more than once.", param=name)
-    return {name: values[0] for name, values in asked_for()}
+    return {name: values[0] for name, values in asked}
 
 
 def limit(query: JSON) -> int:

@@ -1,7 +1,7 @@
 """One HTTP/1.1 answer as its bytes come: its head, then its body in pieces as they arrive.
 
-What the standard library's HTTPResponse does, without its mail parser and its layers of files, which cost a turn more
-than all else about its call.
+What the standard library's HTTPResponse does, without its mail parser and its layers of files: these are a third of
+what a whole call costs.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from gateway.errors import StoreUnavailableError
 
 Command = tuple[Any, ...]
 
-CONNECTION_WAIT_SECONDS = 5.0
+CONNECTION_WAIT_SECONDS = 10.0
 """How long a step waits for one of the connections; each is in use for well under a millisecond at a time."""
 
 _SCRIPTS = resources.files("gateway.sessions.redis") / "scripts"

@@ -152,8 +152,8 @@ class OpenAIProvider(Provider):
         return self._often.get(path) or self._base_url + path
 
     def _send(self, request: httpx2.Request) -> httpx2.Response:
-        # The client's hooks and copies cost as much as the call. It leads through proxies and along redirects: who has
-        # answered with one has done nothing yet, and will do it again.
+        # The client's hooks and copies would be a quarter of a call. It leads through proxies and along redirects: who
+        # has answered with one has done nothing yet, and will do it again.
         if self._direct is not None:
             answer = self._direct.handle_request(request)
             if not answer.has_redirect_location:

@@ -106,6 +106,19 @@ def frames(*events: str) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(frame), frame) for frame in whole)
 
 
+def saying(said: bytes, *, apart: int = 65536, then_ends: bool = False) -> Callable[[socket.socket, bytes], None]:
+    """An answer of these bytes, so many of them at a time; `then_ends`: and nothing ever comes after it."""
+
+    def answer(connection: socket.socket, request: bytes) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(said), apart):
+            connection.sendall(said[start : start + apart])
+        if then_ends:
+            connection.shutdown(socket.SHUT_WR)
+
+    return answer
+
+
 def hang_up(connection: socket.socket, request: bytes) -> None:
     connection.shutdown(socket.SHUT_RDWR)
 
@@ -396,12 +409,7 @@ def test_a_redirect_is_followed_as_the_sdk_would(service: Service, provider: Ope
 )
 @pytest.mark.parametrize("apart", [1, 7, 65536], ids=["byte by byte", "in pieces", "at once"])
 def test_an_answer_is_read_however_it_comes(service: Service, client: httpx2.Client, said: bytes, apart: int) -> None:
-    def answer(connection: socket.socket, request: bytes) -> None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for start in range(0, len(said), apart):
-            connection.sendall(said[start : start + apart])
-
-    service.answer = answer
+    service.answer = saying(said, apart=apart)
     for _ in range(2):
         assert client.post(service.url, content=b"{}").json() == {}
     assert len(service.connections) == 1
@@ -417,12 +425,7 @@ def test_an_answer_is_read_however_it_comes(service: Service, client: httpx2.Cli
     ids=["an old server", "no length", "more than it says"],
 )
 def test_after_some_answers_the_connection_is_done_with(service: Service, client: httpx2.Client, said: bytes) -> None:
-    def answer(connection: socket.socket, request: bytes) -> None:
-        connection.sendall(said)
-        if b"Length" not in said:
-            connection.shutdown(socket.SHUT_WR)
-
-    service.answer = answer
+    service.answer = saying(said, then_ends=b"Length" not in said)
     for _ in range(2):
         assert client.post(service.url, content=b"{}").json() == {}
     assert len(service.connections) == 2
@@ -450,11 +453,7 @@ def test_after_some_answers_the_connection_is_done_with(service: Service, client
     ],
 )
 def test_what_is_no_answer_or_not_all_of_one_is_an_error(service: Service, client: httpx2.Client, said: bytes) -> None:
-    def answer(connection: socket.socket, request: bytes) -> None:
-        connection.sendall(said)
-        connection.shutdown(socket.SHUT_WR)
-
-    service.answer = answer
+    service.answer = saying(said, then_ends=True)
     for _ in range(2):
         with pytest.raises(httpx2.RemoteProtocolError):
             client.post(service.url, content=b"{}")

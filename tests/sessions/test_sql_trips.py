@@ -92,6 +92,36 @@ def test_a_turn_of_a_known_session_is_few_statements(name: str, make_store_addre
         assert len(seen) == len(STATEMENTS[name]) + 1  # a first turn costs its mapping more
 
 
+class CutOffError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_turn_whose_end_was_cut_off_is_counted_only_if_it_is_recorded(name: str, make_store_address: MAKE) -> None:
+    """Whichever statement of the end is the one that is never carried out."""
+    with open_sql(make_store_address(name)) as store:
+        for place in range(10):
+            key, left = SessionKey("", f"s{place}"), iter(range(place, -1, -1))
+
+            def cut_off(*_: Any, left: Iterator[int] = left) -> None:
+                if next(left, None) == 0:
+                    raise CutOffError
+
+            with suppress(CutOffError), store.turn(key) as turn:
+                turn.bind("conv_1")
+                turn.begin()
+                sa.event.listen(store._database.engine, "before_cursor_execute", cut_off)
+                try:
+                    turn.finish(TurnState.COMPLETED)
+                finally:
+                    sa.event.remove(store._database.engine, "before_cursor_execute", cut_off)
+            (record,) = store.turns(key)
+            session = store.get(key)
+            assert session is not None
+            assert session.turns == (record.state is TurnState.COMPLETED)
+        assert record.state is TurnState.COMPLETED, "an end is fewer statements than were cut off here"
+
+
 @pytest.mark.parametrize("name", ["postgresql", "mariadb"])
 def test_and_no_more_round_trips_on_the_wire_and_an_api_key_one(
     name: str, make_store_address: MAKE, request: pytest.FixtureRequest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -78,9 +79,10 @@ def run_turn(
         return turn.finish(TurnState.COMPLETED, response_id=response_id)
 
 
-def wait_until_queued(store: SessionManager, key: SessionKey, turn_id: str) -> TurnRecord:
-    """Returns when the ticket is in the queue (or holds the session) for everybody to see."""
-    return eventually(lambda: store.turn_record(key, turn_id))
+def wait_until_queued(store: SessionManager, key: SessionKey, turn_id: str, ended: Future[Any]) -> None:
+    """Returns when the ticket is in the queue (or holds the session) for everybody to see, or was: on a busy machine
+    one that soon gives up may have come and gone between two looks."""
+    eventually(lambda: ended.done() or store.turn_record(key, turn_id))
 
 
 def stop_renewing(store: SessionManager, turn: Turn) -> None:

@@ -106,7 +106,7 @@ class CrashesAcrossProcesses(SharedStoreContract):
         dead.do("begin")
         dead.do("note", "resp_1")
         waiting = next_one.queue(KEY)
-        wait_until_queued(store, KEY, waiting.turn_id)
+        wait_until_queued(store, KEY, waiting.turn_id, waiting.held)
         assert not waiting.held.done()
         doomed.worker.kill()
         assert waiting.held.result(PATIENCE_SECONDS) == session
@@ -143,7 +143,7 @@ class CrashesAcrossProcesses(SharedStoreContract):
         doomed = RemoteStore(workers(1)[0], address, lease_seconds=lease_seconds)
         with store.turn(KEY):
             killed = doomed.queue(KEY)
-            wait_until_queued(store, KEY, killed.turn_id)
+            wait_until_queued(store, KEY, killed.turn_id, killed.held)
             doomed.worker.kill()
             with pytest.raises(WorkerDiedError):
                 killed.held.result(PATIENCE_SECONDS)
@@ -200,7 +200,7 @@ class CrashesAcrossProcesses(SharedStoreContract):
         there = RemoteStore(workers(1)[0], address, lease_seconds=SHORT_LEASE_SECONDS)
         with store.turn(KEY):
             paused = there.queue(KEY)
-            wait_until_queued(store, KEY, paused.turn_id)
+            wait_until_queued(store, KEY, paused.turn_id, paused.held)
             there.worker.pause()
             wait_until_dead(store, KEY, paused.turn_id)
         with store.turn(KEY, wait_seconds=0) as turn:

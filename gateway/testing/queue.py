@@ -42,7 +42,7 @@ class Waiters:
         """One more waits; returns when its ticket is in the queue."""
         ended: Future[None] = Future()
         threading.Thread(target=self._wait, args=(turn_id, wait_seconds, ended), daemon=True).start()
-        wait_until_queued(self._store, self._key, turn_id)
+        wait_until_queued(self._store, self._key, turn_id, ended)
         return ended
 
     def _wait(self, turn_id: str, wait_seconds: float, ended: Future[None]) -> None:
@@ -231,7 +231,7 @@ class QueueAcrossProcesses(SharedStoreContract):
 
         def call(remote: RemoteStore, name: str, wait_seconds: float = PATIENCE_SECONDS) -> RemoteTurn:
             turn = remote.queue(KEY, turn_id=f"turn_{name}_{new_turn_id()}", wait_seconds=wait_seconds)
-            wait_until_queued(store, KEY, turn.turn_id)
+            wait_until_queued(store, KEY, turn.turn_id, turn.held)
             return turn
 
         with store.turn(KEY):

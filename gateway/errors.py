@@ -236,6 +236,14 @@ class ProviderError(GatewayError):
     status, code, type = 502, "provider_error", "server_error"
 
 
+class UnreadableAnswerError(ProviderError):
+    """What the provider sent cannot be read."""
+
+    def __init__(self) -> None:
+        # What was asked for may have been carried out all the same.
+        super().__init__(in_doubt=True)
+
+
 class StoreUnavailableError(GatewayError):
     """The session store does not answer."""
 

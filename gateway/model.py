@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.errors import InvalidSessionIdError
+from gateway.errors import InvalidSessionIdError, UnreadableAnswerError
 
 JSON = dict[str, Any]
 
@@ -274,7 +274,13 @@ class StreamEvent:
     data: bytes
 
     def json(self) -> JSON:
-        decoded: JSON = orjson.loads(self.data)
+        """What it says; `UnreadableAnswerError` when that is no JSON object."""
+        try:
+            decoded = orjson.loads(self.data)
+        except orjson.JSONDecodeError as exc:
+            raise UnreadableAnswerError() from exc
+        if not isinstance(decoded, dict):
+            raise UnreadableAnswerError()
         return decoded
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gateway.model import JSON, Done, Reply, TurnEvent, TurnRecord, TurnState
-from gateway.workflows.responses import pending_calls
+from gateway.model import Done, Reply, TurnEvent, TurnRecord, TurnState
+from gateway.workflows.responses import pending_calls, trim_usage
 
 
 def reply_of(events: Iterable[TurnEvent]) -> Reply:
@@ -41,9 +41,3 @@ def encode_reply(record: TurnRecord, response: Mapping[str, Any], *, text: str, 
         pending_calls=pending_calls(response.get("output") or []),
         incomplete_reason=(response.get("incomplete_details") or {}).get("reason"),
     )
-
-
-def trim_usage(usage: Mapping[str, Any] | None) -> JSON | None:
-    if not usage:
-        return None
-    return {name: int(usage.get(name) or 0) for name in ("input_tokens", "output_tokens", "total_tokens")}

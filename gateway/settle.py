@@ -11,10 +11,10 @@ from gateway.errors import NotFoundError, TurnBusyError, TurnLostError
 from gateway.model import ANSWERED, JSON, Reply, SessionKey, TurnRecord, TurnRequest, TurnState, fingerprint
 from gateway.providers.base import Provider
 from gateway.providers.retry import Patience
-from gateway.reply import encode_reply, end_of, trim_usage
+from gateway.reply import encode_reply, end_of
 from gateway.sessions.base import SessionManager, Turn
 from gateway.verdict import Outcome, Verdict, examine
-from gateway.workflows.responses import output_text
+from gateway.workflows.responses import output_text, trim_usage
 
 log = logging.getLogger("gateway.turn")
 

@@ -190,15 +190,13 @@ class Gateway:
                 session = self._bind_new(turn, request, patience)
                 turn.begin(recovered=True)
                 continue
-            except GatewayError as exc:
-                response = self._rescued(turn, conversation, exc)
+            except Exception as exc:
+                error = self._error_of(turn, conversation, exc)
+                response = self._rescued(turn, error)
                 if response is None:
-                    raise self._refused(turn, conversation, exc) from exc
+                    raise self._refused(turn, conversation, error) from exc
                 conversation.keep(response)
                 words = [output_text(response)]
-            except Exception as exc:
-                log.exception("the workflow of turn %s failed", turn.record.turn_id)
-                raise self._refused(turn, conversation, ProviderError("The workflow failed.")) from exc
             break
         self._save_data(session, work)
         response = conversation.response or {}
@@ -268,9 +266,19 @@ class Gateway:
             ORPHANS.labels("yes").inc()
             log.warning("conversation %s is an orphan at the provider: it could not be deleted", conversation_id)
 
-    def _rescued(self, turn: Turn, conversation: Conversation, error: GatewayError) -> JSON | None:
+    def _error_of(self, turn: Turn, conversation: Conversation, exc: Exception) -> GatewayError:
+        """What the caller is told. Whatever went wrong while the provider may have been at work leaves it in doubt."""
+        if isinstance(exc, GatewayError):
+            error = exc
+        else:
+            log.exception("the workflow of turn %s failed", turn.record.turn_id)
+            error = ProviderError("The workflow failed.")
+        error.in_doubt = error.in_doubt or conversation.unanswered
+        return error
+
+    def _rescued(self, turn: Turn, error: GatewayError) -> JSON | None:
         """The response of a turn whose answer got lost on its way to us, if it is in the conversation all the same."""
-        if not error.in_doubt or turn.record.response_id is None:
+        if not error.in_doubt or turn.record.response_id is None or isinstance(error, TurnLostError):
             return None
         with suppress(GatewayError):
             verdict = self.settler.examine(turn.record)

@@ -6,9 +6,11 @@ provider as `GatewayError`s only, made by `error_from_answer`, so that the hoste
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from gateway.errors import (
@@ -21,9 +23,11 @@ from gateway.errors import (
     ProviderError,
     ProviderRateLimitedError,
     ProviderRejectedError,
+    ProviderTimeoutError,
     ProviderUnavailableError,
     ToolOutputMissingError,
     TurnBusyError,
+    UnreadableAnswerError,
 )
 from gateway.model import JSON as JSON
 from gateway.model import StreamEvent as StreamEvent
@@ -33,6 +37,12 @@ ITEMS_A_CALL = 20
 
 PAGE_LIMIT = 100
 """How many items the provider gives in one page."""
+
+ENDS = frozenset({"response.completed", "response.incomplete"})
+"""The ends of a response's stream that leave a response."""
+
+FAILURES = frozenset({"response.failed", "error"})
+"""Those that tell why there is none."""
 
 
 class ConversationLockedError(TurnBusyError):
@@ -85,8 +95,9 @@ class Provider(ABC):
         """Removes one item; answers with the conversation object."""
 
     @abstractmethod
-    def create_response(self, body: Mapping[str, Any]) -> JSON:
-        """One response, run to its end. `body` is the body of POST /responses without `stream`."""
+    def create_response(self, body: Mapping[str, Any], *, began: Callable[[str], None] | None = None) -> JSON:
+        """One response, run to its end however long it takes. `body` is the body of POST /responses without `stream`.
+        `began` is told the response's id if the end is not there at once."""
 
     @abstractmethod
     def stream_response(self, body: Mapping[str, Any]) -> Iterator[StreamEvent]:
@@ -122,24 +133,25 @@ def all_items(
         yield from page["data"]
         if not page.get("has_more") or not page["data"]:
             return
-        after = page["last_id"]
+        after = page["data"][-1]["id"]
 
 
 # --- From a provider's answer to an error of ours ----------------------------------------------------------
 
 
 def error_from_answer(
-    status: int, error: Mapping[str, Any] | None, headers: Mapping[str, str] | None = None
+    status: int, error: Mapping[str, Any], headers: Mapping[str, str] | None = None, *, own: bool = True
 ) -> GatewayError:
     """What the caller is told when the provider answered `status` with this error object.
 
     Upstream's code and request id are kept; a message is passed on only where it speaks about the client's own input.
+    `own`: whether that is the provider's own error object. What answers 429 or 503 without one may be a proxy that lost
+    the request after it had passed it on.
     """
-    error = error or {}
     headers = headers or {}
     message = str(error.get("message") or "")
     code = error.get("code")
-    param = error.get("param")
+    param = error.get("param") if isinstance(error.get("param"), str) else None
     details = {"provider_status": status, "provider_code": code}
     known: dict[str, Any] = {
         "details": details,
@@ -162,15 +174,47 @@ def error_from_answer(
     if status == 404 and code != "model_not_found":
         return NotFoundError(message or None, **known)
     if status == 429:
-        return ProviderRateLimitedError(retry_after=retry_delay(headers, message) or 1, **known)
+        delay = retry_delay(headers, message) or 1
+        return ProviderRateLimitedError(retry_after=delay, in_doubt=not own, **known)
     if status in (401, 403):
         # Our own key: the client can do nothing about it, and learns nothing of it.
         return ProviderError("The provider did not accept the gateway's own credentials.", **known)
     if status == 503:
-        return ProviderUnavailableError(retry_after=retry_delay(headers, message) or 1, **known)
+        delay = retry_delay(headers, message) or 1
+        return ProviderUnavailableError(retry_after=delay, in_doubt=not own, **known)
+    if status == 408:
+        return ProviderTimeoutError(in_doubt=True, **known)
     if status >= 500 or status < 400:
         return ProviderError(in_doubt=True, **known)
     return ProviderRejectedError(message or None, param=param, **known)
+
+
+def error_from_event(event: StreamEvent) -> GatewayError:
+    """What the caller is told when a stream ends with this one of `FAILURES`. The provider says that it failed, so that
+    nothing of it is in the conversation; a gateway in its place also says where it does not know."""
+    told = event.json()
+    if event.type == "response.failed":
+        response = told.get("response")
+        if not isinstance(response, dict):
+            raise UnreadableAnswerError()
+        return error_of_response(response)
+    failure = _failure(told)
+    failure.in_doubt = told.get("in_doubt") is True
+    return failure
+
+
+def error_of_response(response: JSON) -> GatewayError:
+    """The same of a response whose status is `failed`."""
+    error = response.get("error")
+    return _failure(error if isinstance(error, dict) else {})
+
+
+def _failure(error: Mapping[str, Any]) -> GatewayError:
+    code = error.get("code")
+    status = {"rate_limit_exceeded": 429, "invalid_prompt": 400, "content_filter": 400}.get(str(code), 500)
+    failure = error_from_answer(status, error)
+    failure.in_doubt = False
+    return failure
 
 
 _DELAY = re.compile(r"try again in ((?:\d+(?:\.\d+)?(?:ms|h|m|s))+)", re.IGNORECASE)
@@ -181,10 +225,11 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 def retry_delay(headers: Mapping[str, str], message: str) -> float | None:
     """The seconds that the provider asked us to wait: by header, or else by the words of its message."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers[name]) * unit)
-        except (KeyError, ValueError):
-            continue
+        with suppress(KeyError, ValueError):
+            seconds = float(headers[name]) * unit
+            if math.isfinite(seconds):
+                return max(0.0, seconds)
     if found := _DELAY.search(message):
-        return sum(float(number) * _SECONDS[unit.lower()] for number, unit in _PART.findall(found[1]))
+        seconds = sum(float(number) * _SECONDS[unit.lower()] for number, unit in _PART.findall(found[1]))
+        return seconds if math.isfinite(seconds) else None
     return None

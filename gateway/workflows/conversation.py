@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import ContextLengthExceededError, GatewayError, ProviderError, ProviderRateLimitedError
-from gateway.providers.base import ITEMS_A_CALL, JSON, Provider, StreamEvent, error_from_answer
+from gateway.errors import GatewayError, ProviderError, UnreadableAnswerError
+from gateway.providers.base import (
+    ENDS,
+    FAILURES,
+    ITEMS_A_CALL,
+    JSON,
+    Provider,
+    StreamEvent,
+    error_from_event,
+    error_of_response,
+)
 from gateway.providers.retry import Patience
-from gateway.workflows.responses import cancelled_outputs, output_text, pending_calls
+from gateway.providers.shapes import response_of
+from gateway.workflows.responses import cancelled_outputs, output_text, pending_calls, trim_usage
 
 if TYPE_CHECKING:
     from gateway.workflows.base import Answer
-
-# The ends of a response's stream that leave a response.
-_ENDS = frozenset({"response.completed", "response.incomplete"})
 
 
 class Conversation:
@@ -40,12 +47,15 @@ class Conversation:
         self.stream = stream
         """Whether somebody reads along, or the response's id is wanted early."""
         self.response: JSON | None = None
+        self.unanswered = False
+        """Whether the provider was asked for a response of this conversation, and it is not known what came of it."""
         self.usage: JSON | None = None
         self.speaking: Answer | None = None
         """The answer that is being read: the provider takes the next request only after its end."""
         self._patience = patience
         self._check = check
         self._note = note
+        self._noted = False
         self._aside_ids: list[str] = []
         # An agent's tools may be agents that speak at the same time.
         self._counting = threading.Lock()
@@ -59,15 +69,19 @@ class Conversation:
             return
         for event in self.events(body):
             if event.type in ("response.output_text.delta", "response.refusal.delta"):
-                yield str(event.json()["delta"])
+                words = event.json().get("delta")
+                if not isinstance(words, str):
+                    raise UnreadableAnswerError()
+                yield words
 
     def ask(self, body: Mapping[str, Any]) -> JSON:
         """One response in this conversation, at its end; also one that failed. Its taker keeps it."""
         body = {**body, "conversation": self.conversation_id}
+        self._forget_noted()
 
         def ask() -> JSON:
-            self._check()
-            return self.provider.create_response(body)
+            with self._question():
+                return self.provider.create_response(body, began=self._begun)
 
         return self._patience.call(ask)
 
@@ -87,25 +101,26 @@ class Conversation:
             raise
 
     def _events(self, body: JSON, aside: bool, failures: bool) -> Iterator[StreamEvent]:
-        if self.response is not None and not aside:
-            # The response before this one no longer tells what became of the turn.
-            self._note(None)
-        events, first = self._patience.call(lambda: self._open(body))
+        if not aside:
+            self._forget_noted()
+        events, first = self._patience.call(lambda: self._open(body, aside))
         event: StreamEvent | None = first
         while event is not None:
             if event.type == "response.created":
-                response_id = event.json()["response"]["id"]
+                response_id = response_of(event)["id"]
                 if aside:
                     self._aside_ids.append(response_id)
                 else:
-                    self._note(response_id)
-            elif event.type in ("response.failed", "error"):
+                    self._begun(response_id)
+            elif event.type in FAILURES:
+                failure = error_from_event(event)
                 if failures:
                     yield event
-                told = event.json()
-                raise _failure(told.get("response", {}).get("error") if event.type == "response.failed" else told)
-            elif event.type in _ENDS:
-                response = event.json()["response"]
+                if not aside:
+                    self.unanswered = failure.in_doubt
+                raise failure
+            elif event.type in ENDS:
+                response = response_of(event)
                 if aside:
                     self._count(response)
                 else:
@@ -118,8 +133,9 @@ class Conversation:
 
     def keep(self, response: JSON) -> None:
         """Takes a finished response as the turn's last."""
+        self.unanswered = False
         if response.get("status") == "failed":
-            raise _failure(response.get("error"))
+            raise error_of_response(response)
         self.response = response
         self._count(response)
 
@@ -162,31 +178,41 @@ class Conversation:
         with self._counting:
             self.usage = _sum(self.usage, response.get("usage"))
 
-    def _open(self, body: Mapping[str, Any]) -> tuple[Iterator[StreamEvent], StreamEvent]:
+    @contextmanager
+    def _question(self, *, aside: bool = False) -> Iterator[None]:
+        """The provider is asked in this block: it may be at work from then on, unless it surely refused."""
         self._check()
-        events = iter(self.provider.stream_response(body))
-        first = next(events, None)
-        if first is None:
-            raise ProviderError("The provider's stream was empty.", in_doubt=True)
-        return events, first
+        if aside:
+            yield
+            return
+        self.unanswered = True
+        try:
+            yield
+        except GatewayError as exc:
+            self.unanswered = exc.in_doubt
+            raise
 
+    def _open(self, body: Mapping[str, Any], aside: bool) -> tuple[Iterator[StreamEvent], StreamEvent]:
+        with self._question(aside=aside):
+            events = iter(self.provider.stream_response(body))
+            first = next(events, None)
+            if first is None:
+                raise ProviderError("The provider's stream was empty.", in_doubt=True)
+            return events, first
 
-def _failure(error: Mapping[str, Any] | None) -> GatewayError:
-    """The error of a response that failed inside a 200 stream. It left nothing in the conversation."""
-    code = (error or {}).get("code")
-    if code == "rate_limit_exceeded":
-        exc = error_from_answer(429, error)
-        assert isinstance(exc, ProviderRateLimitedError)
-        return exc
-    if code == "context_length_exceeded":
-        return ContextLengthExceededError((error or {}).get("message"))
-    failure = error_from_answer(400 if code in ("invalid_prompt", "content_filter") else 500, error)
-    failure.in_doubt = False
-    return failure
+    def _begun(self, response_id: str) -> None:
+        self._note(response_id)
+        self._noted = True
+
+    def _forget_noted(self) -> None:
+        """The response before the one that is asked for now no longer tells what became of the turn."""
+        if self._noted:
+            self._note(None)
+            self._noted = False
 
 
 def _sum(total: JSON | None, usage: Any) -> JSON | None:
-    if not isinstance(usage, dict):
-        return total
-    names = ("input_tokens", "output_tokens", "total_tokens")
-    return {name: int(usage.get(name) or 0) + int((total or {}).get(name) or 0) for name in names}
+    more = trim_usage(usage)
+    if total is None or more is None:
+        return more or total
+    return {name: number + total[name] for name, number in more.items()}

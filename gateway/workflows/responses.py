@@ -15,20 +15,29 @@ def output_text(response: Mapping[str, Any]) -> str:
     """The words of a response: of its messages' texts and refusals, in order."""
     return "".join(
         str(part.get("text") or part.get("refusal") or "")
-        for item in response.get("output", ())
+        for item in response.get("output") or ()
         if item.get("type") == "message"
-        for part in item.get("content", ())
+        for part in item.get("content") or ()
     )
 
 
 def pending_calls(items: list[JSON]) -> list[JSON]:
     """The function calls among these items that miss their output."""
-    answered = {item.get("call_id") for item in items if str(item.get("type", "")).endswith("_call_output")}
+    # What has no call_id nobody could answer.
+    answered = {None, *(item.get("call_id") for item in items if str(item.get("type", "")).endswith("_call_output"))}
     return [
         {"call_id": item["call_id"], "name": item.get("name"), "arguments": item.get("arguments", item.get("input"))}
         for item in items
         if item.get("type") in _OUTPUT_OF and item.get("call_id") not in answered
     ]
+
+
+def trim_usage(usage: object) -> JSON | None:
+    """The three sums of a response's usage; None where it tells none."""
+    if not isinstance(usage, dict) or not usage:
+        return None
+    sums = {name: usage.get(name) for name in ("input_tokens", "output_tokens", "total_tokens")}
+    return {name: number if isinstance(number, int) else 0 for name, number in sums.items()}
 
 
 def cancelled_outputs(items: list[JSON]) -> list[JSON]:

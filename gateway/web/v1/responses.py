@@ -18,6 +18,8 @@ from gateway.errors import (
     StoreUnavailableError,
 )
 from gateway.model import JSON, Done, Held, SessionKey, StreamEvent, TurnEvent, TurnRequest
+from gateway.providers.base import ENDS, FAILURES, error_from_event
+from gateway.providers.shapes import response_of
 from gateway.turn import Gateway
 from gateway.web.access import own_namespace, owner
 from gateway.web.limits import place, placed
@@ -152,7 +154,7 @@ def _last_response(events: Iterator[TurnEvent], names: Names) -> JSON:
             if isinstance(event, Held):
                 names.learn(event.conversation_id)
             elif isinstance(event, StreamEvent) and event.type == "response.failed":
-                failed = event.json()["response"]
+                failed = response_of(event)
             elif isinstance(event, Done):
                 return dict(event.response)
     except GatewayError:
@@ -192,10 +194,13 @@ def _answer_alone(body: JSON) -> Response:
 def _alone(gateway: Gateway, tenant: str, body: JSON) -> Iterator[TurnEvent]:
     try:
         for event in gateway.provider.stream_response(body):
-            if event.type in ("response.created", "response.completed", "response.incomplete"):
-                _remember(gateway, tenant, event.json()["response"])
+            if event.type == "response.created" or event.type in ENDS:
+                _remember(gateway, tenant, response_of(event))
+            elif event.type in FAILURES:
+                # One that cannot be read says nothing.
+                error_from_event(event)
             yield event
-            if event.type in ("response.completed", "response.incomplete", "response.failed", "error"):
+            if event.type in ENDS or event.type in FAILURES:
                 return
     except ProviderRejectedError as exc:
         raise _previous_is_gone(exc, body) from exc

@@ -6,20 +6,19 @@ The event that ends a response is given only once its turn is recorded: who has 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 import orjson
 from flask import Response, stream_with_context
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, UnreadableAnswerError
 from gateway.model import JSON, Done, Held, StreamEvent, TurnEvent
+from gateway.providers.base import ENDS, FAILURES
 from gateway.reader import Reading
 from gateway.web.errors import error_event
 from gateway.web.sse import KEEP_ALIVE, KEEP_ALIVE_SECONDS
 from gateway.web.v1.naming import Names, named_error
 from gateway.web.v1.replaying import ending, events_of
-
-_FAILURES = frozenset({"response.failed", "error"})
-_ENDS = frozenset({"response.completed", "response.incomplete"}) | _FAILURES
 
 
 def event_stream(reading: Reading, names: Names, left: Callable[[Held | None], None]) -> Response:
@@ -73,7 +72,7 @@ class _Writer:
             self.held = event
             self._names.learn(event.conversation_id)
         elif isinstance(event, StreamEvent):
-            if event.type in _ENDS:
+            if event.type in ENDS or event.type in FAILURES:
                 self._end = event
             else:
                 self._last = event
@@ -95,17 +94,22 @@ class _Writer:
 
     def failure(self, error: BaseException) -> bytes:
         """How a failure is told in the middle of a stream: as the provider told it, or in the same shape."""
-        if self._end is not None and self._end.type in _FAILURES:
+        if self._end is not None and self._end.type in FAILURES:
             return self._frame(self._end)
         if isinstance(error, GatewayError):
             named_error(error)
         told: JSON = error_event(error)["error"]
         flat = {"type": "error", "sequence_number": self._next()}
         flat |= {name: told[name] for name in ("code", "message", "param", "request_id")}
+        if isinstance(error, GatewayError) and error.in_doubt:
+            # For a gateway whose provider this one is.
+            flat["in_doubt"] = True
         return self._frame(StreamEvent("error", orjson.dumps(flat)))
 
     def _next(self) -> int:
-        last = self._last.json().get("sequence_number") if self._last else None
+        last = None
+        with suppress(UnreadableAnswerError):
+            last = self._last.json().get("sequence_number") if self._last else None
         return last + 1 if isinstance(last, int) else 0
 
     def _frame(self, event: StreamEvent) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,11 @@ class Settings:
     )
     auth: str = _setting("GATEWAY_AUTH", "none", one_of("none", "keys", "jwt"), "how callers are told apart")
     allow_anonymous: bool = _setting(
-        "GATEWAY_ALLOW_ANONYMOUS", False, parse_flag, "serve other than loopback addresses without auth"
+        "GATEWAY_ALLOW_ANONYMOUS", False, parse_flag, "serve other than loopback addresses, and proxies, without auth"
+    )
+    v1: str | None = _setting("GATEWAY_V1", None, one_of("everybody", "tenants", "off"), "who may use /v1")
+    v1_shared: str = _setting(
+        "GATEWAY_V1_SHARED", "refuse", one_of("refuse", "allow"), "ids that belong to the whole provider account"
     )
     jwt_jwks_url: str | None = _setting("GATEWAY_JWT_JWKS_URL", None, parse_http_url, "where tokens' public keys are")
     jwt_key: str | None = _setting(
@@ -164,7 +169,16 @@ class Settings:
 
     @property
     def serves_this_host_only(self) -> bool:
-        return self.host in ("127.0.0.1", "::1", "localhost") or self.host.startswith(("127.", "unix:"))
+        """Whether only this host's own processes can connect. What stands at a Unix socket is mostly a proxy."""
+        try:
+            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def v1_callers(self) -> str:
+        """Who may use /v1: `everybody`, `tenants` (by keys that are not one user's) or nobody (`off`)."""
+        return self.v1 or ("everybody" if self.auth == "none" else "tenants")
 
     @property
     def workflows(self) -> dict[str, str]:

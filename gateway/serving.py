@@ -102,8 +102,9 @@ def on_starting(server: Any) -> None:
         sys.exit(f"gateway: the worker class {used!r} cannot be used: GATEWAY_WORKER chooses gevent or gthread.")
     try:
         for address in server.cfg.address:
-            if not isinstance(address, str):  # a Unix socket's is a path
-                dataclasses.replace(_settings, host=address[0]).check()
+            # A Unix socket's is a path, that of a socket which systemd hands over a number.
+            host = address[0] if isinstance(address, tuple) else f"unix:{address}"
+            dataclasses.replace(_settings, host=host).check()
     except ConfigurationError as exc:
         sys.exit(f"gateway: {exc}")
     if server.cfg.preload_app:

@@ -106,7 +106,14 @@ def test_other_addresses_are_served_when_everybody_may_come_in() -> None:
     ("host", "bind"), [("127.0.0.1", "127.0.0.1:8080"), ("::1", "[::1]:8080"), ("unix:/run/x.sock", "unix:/run/x.sock")]
 )
 def test_it_listens_on_names_numbers_and_sockets(host: str, bind: str) -> None:
-    assert Settings.from_env({"HOST": host}).bind == bind
+    assert Settings.from_env({"HOST": host, "GATEWAY_AUTH": "keys"}).bind == bind
+
+
+@pytest.mark.parametrize("host", ["unix:/run/x.sock", "127.example.com", "127.0.0.1.evil.test", "localhost.evil.test"])
+def test_without_auth_only_loopback_addresses_are_listened_on(host: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"HOST=.* cannot be used without auth"):
+        Settings.from_env({"HOST": host})
+    assert Settings.from_env({"HOST": host, "GATEWAY_ALLOW_ANONYMOUS": "true"}).host == host
 
 
 def test_every_setting_is_in_the_readme() -> None:

@@ -16,6 +16,7 @@ FLOORS = {
     "model": 1,
     "parsing": 1,
     "sockets": 1,
+    "sse": 1,
     "config": 2,
     "sessions": 2,
     "providers": 2,
@@ -24,7 +25,7 @@ FLOORS = {
 }
 TURN = 3
 FLOORS |= {"web": 4, "cli": 5, "serving": 5, "__main__": 5, "testing": 5, "": 6}
-NEIGHBOURS = {("workflows", "providers"), ("__main__", "cli"), ("cli", "serving")}
+NEIGHBOURS = {("sse", "model"), ("workflows", "providers"), ("__main__", "cli"), ("cli", "serving")}
 
 # Each library with the rooms that it may be used in.
 LIBRARIES = {

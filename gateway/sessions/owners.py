@@ -26,13 +26,15 @@ class Owners(Steps):
 
     def remembered(self, tenant: str, given_ids: Sequence[str]) -> set[str]:
         """Those of these ids that this tenant was given."""
-        return self._remembered(tenant, list(dict.fromkeys(given_ids)), self.now()) if given_ids else set()
+        # What is no id nobody was given, and not every store could look for it.
+        possible = [each for each in dict.fromkeys(given_ids) if len(each) <= 200 and each.isprintable()]
+        return self._remembered(tenant, possible, self.now()) if possible else set()
 
     def response_owner(self, tenant: str, response_id: str) -> ResponseOwner | None:
         """Where this response of the tenant's came from; None when it is nobody's, or another tenant's."""
         owner = self._turn_of_response(tenant, response_id)
         if owner is None and self.remembered(tenant, [response_id]):
-            return ResponseOwner(None, None)
+            return ResponseOwner(None, None, None)
         return owner
 
     # --- API keys ------------------------------------------------------------------------------------------

@@ -28,10 +28,12 @@ GIVEN_LIFETIME_MS = 30 * 24 * 3600 * 1000
 
 
 class ResponseOwner(NamedTuple):
-    """Where a response came from: a session and its conversation then; None of both outside of every session."""
+    """Where a response came from: a session, its conversation then, and the workflow that asked for it; None of these
+    outside of every session."""
 
     session_id: str | None
     conversation_id: str | None
+    workflow: str | None
 
 
 class KeyTakenError(Exception):

@@ -17,7 +17,7 @@ class GivensContract(StoreContract):
         assert store.response_owner("a", "resp_1") is None
         store.remember("a", ["resp_1", "msg_1", "msg_1"])
         store.remember("a", ["resp_1", "msg_2"])
-        assert store.response_owner("a", "resp_1") == ResponseOwner(None, None)
+        assert store.response_owner("a", "resp_1") == ResponseOwner(None, None, None)
         assert store.response_owner("b", "resp_1") is None
         assert store.response_owner("a", "RESP_1") is None
         assert store.remembered("a", ["msg_1", "msg_2", "msg_3", "MSG_1"]) == {"msg_1", "msg_2"}
@@ -27,21 +27,21 @@ class GivensContract(StoreContract):
     def test_a_turns_response_is_its_sessions_from_the_moment_it_is_known(self, store: SessionManager) -> None:
         key = SessionKey("a", KEY.session_id)
         make_session(store, key)
-        with store.turn(key) as turn:
+        with store.turn(key, workflow="coach") as turn:
             turn.begin()
             turn.note("resp_1")
-            assert store.response_owner("a", "resp_1") == ResponseOwner(key.session_id, "conv_1")
+            assert store.response_owner("a", "resp_1") == ResponseOwner(key.session_id, "conv_1", "coach")
             turn.finish(TurnState.COMPLETED)
         run_turn(store, key, "resp_2")
-        for response_id in ("resp_1", "resp_2"):
-            assert store.response_owner("a", response_id) == ResponseOwner(key.session_id, "conv_1")
+        for response_id, workflow in (("resp_1", "coach"), ("resp_2", "")):
+            assert store.response_owner("a", response_id) == ResponseOwner(key.session_id, "conv_1", workflow)
             assert store.response_owner("", response_id) is None
             assert store.remembered("a", [response_id]) == set()
 
     def test_it_goes_with_its_session_to_another_name(self, store: SessionManager) -> None:
-        run_turn(store, response_id="resp_1")
+        run_turn(store, response_id="resp_1", workflow="/v1/responses")
         store.rename(KEY, "renamed")
-        assert store.response_owner("", "resp_1") == ResponseOwner("renamed", "conv_1")
+        assert store.response_owner("", "resp_1") == ResponseOwner("renamed", "conv_1", "/v1/responses")
 
     def test_it_is_nobodys_once_its_session_is_erased(self, store: SessionManager) -> None:
         run_turn(store, response_id="resp_1")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 from enum import Enum, auto
-from functools import lru_cache
 from typing import cast
-from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, request
 
@@ -14,6 +11,7 @@ from gateway.audit import audit
 from gateway.auth import ANONYMOUS, Authenticate, Principal, namespace
 from gateway.errors import ForbiddenError, InvalidRequestError, UnauthorizedError, UserMismatchError
 from gateway.model import Role
+from gateway.web.origin import check_origin, check_own_page, is_local
 from gateway.web.requests import settings
 
 COOKIE = "gateway_key"
@@ -27,6 +25,8 @@ class Access(Enum):
     """Everybody."""
     PRINCIPAL = auto()
     """Whoever authenticates, and then for what is their own."""
+    V1 = auto()
+    """The same, if GATEWAY_V1 lets them in: who is there chooses model, tools and instructions freely."""
     OPERATOR = auto()
     """Admins, and callers on this host."""
 
@@ -63,6 +63,8 @@ _PRINCIPAL = (
     "turns.turn",
     "turns.cancel_pending_calls",
     "transcript.transcript",
+)
+_V1 = (
     "v1.responses.create",
     "v1.responses.retrieve",
     "v1.responses.delete",
@@ -81,6 +83,7 @@ _PRINCIPAL = (
 ROUTES: dict[str, Access] = {
     **dict.fromkeys(_OPEN, Access.OPEN),
     **dict.fromkeys(_PRINCIPAL, Access.PRINCIPAL),
+    **dict.fromkeys(_V1, Access.V1),
     **dict.fromkeys(_OPERATOR, Access.OPERATOR),
 }
 """Every route by its endpoint. One that is not here cannot be served."""
@@ -95,15 +98,17 @@ def install(app: Flask) -> None:
         endpoint = request.endpoint
         if endpoint is None:
             return  # there is no such route, and that is said without asking who wants to know
-        _check_origin()
+        check_origin()
         access = ROUTES[endpoint]
         if access is Access.OPEN:
             return
         if access is Access.OPERATOR:
-            if not _is_local() and _authenticated().role is not Role.ADMIN:
+            if not is_local() and _authenticated().role is not Role.ADMIN:
                 raise ForbiddenError("This is for admins, and for callers on the gateway's own host.")
             return
         g.principal = _authenticated()
+        if access is Access.V1:
+            _check_v1(g.principal)
         g.namespace = _reached_namespace(g.principal, endpoint)
 
 
@@ -150,7 +155,7 @@ def owner(user_id: str | None = None) -> str | None:
 def is_operator() -> bool:
     """Whether the caller may see how the gateway fares: an admin, or somebody on this host."""
     try:
-        return _is_local() or _authenticated().role is Role.ADMIN
+        return is_local() or _authenticated().role is Role.ADMIN
     except UnauthorizedError:
         return False
 
@@ -182,8 +187,16 @@ def _authenticated() -> Principal:
     found = authenticate(_credential())
     by_cookie = "Authorization" not in request.headers and found is not ANONYMOUS
     if by_cookie and request.method not in ("GET", "HEAD", "OPTIONS"):
-        _check_same_origin()
+        check_own_page()
     return found
+
+
+def _check_v1(caller: Principal) -> None:
+    callers = settings().v1_callers
+    if callers == "off":
+        raise ForbiddenError("/v1 is switched off here (GATEWAY_V1).")
+    if callers == "tenants" and caller.user_id is not None:
+        raise ForbiddenError("/v1 is not for the keys and tokens of single users here (GATEWAY_V1).")
 
 
 def _credential() -> str | None:
@@ -205,52 +218,3 @@ def _reached_namespace(caller: Principal, endpoint: str) -> str:
         g.reached_user = user_ids[0]
         return namespace(caller.tenant, g.reached_user)
     return caller.namespace
-
-
-# --- Where a request comes from ----------------------------------------------------------------------------
-
-
-def _check_origin() -> None:
-    # Some writes need no body, and a page of any other site could have a browser on this host send those.
-    if request.method not in ("GET", "HEAD", "OPTIONS") and request.headers.get("Sec-Fetch-Site") == "cross-site":
-        raise ForbiddenError("A page of another site may not do that.")
-    chosen = settings()
-    by_name = chosen.auth == "none" and not chosen.allow_anonymous and not chosen.host.startswith("unix:")
-    # A page whose name was made to lead here looks like one of ours to the browser, except for that name.
-    if by_name and not _is_loopback_host(request.host):
-        raise ForbiddenError(
-            "Without auth the gateway answers to this host's own names (127.0.0.1, localhost) only; "
-            "GATEWAY_ALLOW_ANONYMOUS=true lets everybody in."
-        )
-
-
-def _check_same_origin() -> None:
-    """A cookie goes along with whatever a browser sends: what changes something must come from a page of ours."""
-    site = request.headers.get("Sec-Fetch-Site")
-    origin = request.headers.get("Origin")
-    if site != "same-origin" and (site is not None or origin is None or urlsplit(origin).netloc != request.host):
-        raise ForbiddenError("A login by cookie is for the gateway's own pages.")
-
-
-def _is_local() -> bool:
-    """Whether the caller is on this host, and speaks for itself: what a proxy passes on comes from elsewhere."""
-    proxied = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"))
-    return not proxied and _is_loopback_name(request.remote_addr or "")
-
-
-@lru_cache
-def _is_loopback_host(host: str) -> bool:
-    """`host` is a name and perhaps a port."""
-    try:
-        return _is_loopback_name(urlsplit(f"//{host}").hostname or "")
-    except ValueError:
-        return False
-
-
-def _is_loopback_name(name: str) -> bool:
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

@@ -57,18 +57,3 @@ def choice(body: JSON, name: str, words: tuple[str, ...]) -> str:
     if value not in words:
         raise InvalidRequestError(f"{name} must be {' or '.join(words)}.", param=name)
     return str(value)
-
-
-def parse_items(value: object, name: str) -> list[JSON]:
-    """Input items. An item's id would read another conversation's item at the provider, so none is taken in."""
-    if not isinstance(value, list) or not value:
-        raise InvalidRequestError(f"{name} must be a list of items that is not empty.", param=name)
-    for index, item in enumerate(value):
-        place = f"{name}[{index}]"
-        if not isinstance(item, dict):
-            raise InvalidRequestError(f"{place} must be an object.", param=place)
-        if "id" in item:
-            raise InvalidRequestError("An item cannot be given an id.", param=f"{place}.id")
-        if item.get("type") == "item_reference":
-            raise InvalidRequestError("Items cannot be given by reference.", param=f"{place}.type")
-    return value

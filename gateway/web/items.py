@@ -9,6 +9,7 @@ from gateway.history import items as history
 from gateway.web import fields, query
 from gateway.web.api import bodies
 from gateway.web.held import held, readable_session_of
+from gateway.web.posted_items import parse_items
 from gateway.web.requests import gateway, json_reply, parse_body
 
 blueprint = Blueprint("items", __name__, url_prefix="/sessions/<session_id>/items")
@@ -32,7 +33,7 @@ def add(session_id: str) -> Response:
     fields.only(body, bodies.AddItems)
     if "items" not in body:
         raise InvalidRequestError("items is needed.", param="items")
-    posted = fields.parse_items(body["items"], "items")
+    posted = parse_items(body["items"], "items", session_id)
     with held(session_id) as (_, session):
         added = history.add_items(gateway().provider, session.conversation_id, posted)
     ends = {"first_id": added[0]["id"], "last_id": added[-1]["id"]}

@@ -13,6 +13,7 @@ from gateway.web import fields, query
 from gateway.web.access import own_namespace, owner
 from gateway.web.api import bodies
 from gateway.web.limits import placed
+from gateway.web.posted_items import parse_items
 from gateway.web.requests import gateway, json_reply, parse_body, readers
 from gateway.web.sse import event_stream
 
@@ -31,9 +32,10 @@ def run(name: str = "") -> Response:
 def parse_turn(body: JSON, workflow: str = "") -> TurnRequest:
     """The turn that this body (and the request's headers) ask for."""
     fields.only(body, bodies.Workflow)
+    session_id = parse_session_id(body["session_id"]) if "session_id" in body else new_session_id()
     return TurnRequest(
-        input=_parse_input(body),
-        session_id=parse_session_id(body["session_id"]) if "session_id" in body else new_session_id(),
+        input=_parse_input(body, session_id),
+        session_id=session_id,
         workflow=workflow,
         wait=fields.choice(body, "on_busy", ("wait", "reject")) == "wait",
         restart=fields.choice(body, "on_lost", ("error", "restart")) == "restart",
@@ -52,13 +54,13 @@ def parse_idempotency_key(value: str | None) -> str | None:
     return value
 
 
-def _parse_input(body: JSON) -> str | list[JSON]:
+def _parse_input(body: JSON, session_id: str) -> str | list[JSON]:
     if ("input" in body) == ("input_as_text" in body):
         raise InvalidRequestError("Exactly one of input_as_text and input is needed.", param="input_as_text")
     name = "input" if "input" in body else "input_as_text"
     value = body[name]
     if name == "input" and isinstance(value, list):
-        return fields.parse_items(value, name)
+        return parse_items(value, name, session_id)
     if not isinstance(value, str) or not value:
         raise InvalidRequestError(f"{name} must be a text that is not empty.", param=name)
     return value

@@ -10,6 +10,9 @@ import orjson
 from gateway.model import StreamEvent
 from gateway.workflows.base import Workflow, WorkflowTurn
 
+PASSED_THROUGH = "/v1/responses"
+"""The workflow's name in the records: no setting can give one a name like this."""
+
 
 class PassThroughWorkflow(Workflow):
     """Passes on a body of POST /responses, and gives the provider's own events.

@@ -86,7 +86,8 @@ def test_older_ones_keep_their_ids_and_the_newest_fifty_everything(store: SqlSes
     for thin, record in zip(found[NEWEST:], records[4::-1], strict=True):
         assert (thin.turn_id, thin.response_id, thin.conversation_id) == (record.turn_id, "resp_1", "conv_" + KEY[1])
         assert (thin.state, thin.started_at, thin.finished_at) == (record.state, record.started_at, record.finished_at)
-        assert (thin.workflow, thin.fingerprint, thin.usage) == ("", None, None)
+        # Whoever asks for its response may see what its workflow lets them see.
+        assert (thin.workflow, thin.fingerprint, thin.usage) == ("coach", None, None)
     assert len(store.response_ids(KEY, "conv_" + KEY[1])) == NEWEST + 5
 
 
@@ -176,10 +177,10 @@ def test_the_mark_of_an_undelivered_reply_is_claimed_once(store: SqlSessionManag
 def test_a_response_belongs_to_its_session_under_its_name_now(store: SqlSessionManager) -> None:
     run_turn(store)
     store.rename(KEY, "renamed")
-    assert store.response_owner("", "resp_1") == ("renamed", f"conv_{KEY.session_id}")
+    assert store.response_owner("", "resp_1") == ("renamed", f"conv_{KEY.session_id}", "")
     assert store.response_owner("other", "resp_1") is None
     store.remember("other", ["resp_1"])
-    assert store.response_owner("other", "resp_1") == (None, None)
+    assert store.response_owner("other", "resp_1") == (None, None, None)
 
 
 # --- Dead tickets ------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ ITEM = "msg_" + "0" * 48
 
 @pytest.fixture(params=STORES)
 def house(request: pytest.FixtureRequest, open_house: OpenHouse) -> House:
-    return open_house(request.param, settings={"auth": "keys"})
+    return open_house(request.param, settings={"auth": "keys", "v1": "everybody"})
 
 
 @pytest.fixture

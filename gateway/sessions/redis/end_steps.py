@@ -202,10 +202,13 @@ class EndSteps(RedisParts):
 
     def _move_given(self, key: SessionKey, responses: Mapping[str, str]) -> None:
         """These responses are the session's from now on."""
+        names = [self._keys.given(key.tenant, response_id) for response_id in responses]
+        owners = self._link.batch([("GET", name) for name in names])
         commands: list[Command] = []
-        for response_id, conversation_id in responses.items():
-            name = self._keys.given(key.tenant, response_id)
-            commands.append(("SET", name, f"{conversation_id} {key.session_id}", "XX", "KEEPTTL"))
+        for name, owner in zip(names, owners, strict=True):
+            if owner:
+                conversation_id, _, workflow = owner.split(" ")
+                commands.append(("SET", name, f"{conversation_id} {key.session_id} {workflow}", "XX", "KEEPTTL"))
         self._link.batch(commands)
 
     def _move_claims(self, records: Sequence[TurnRecord], session_id: str) -> None:

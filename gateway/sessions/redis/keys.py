@@ -9,8 +9,8 @@
                              :responses   zset: what stays of older turns: "conversation_id response_id"
                              :erasures    hash: conversation_id → what is to be erased (JSON)
     {prefix}:key:{TENANT/KEY}             string: SESSION/TURN, the owner of an idempotency key
-    {prefix}:given:{TENANT/ID}            string: whose turn's this response is ("CONVERSATION SESSION"); empty: an id
-                                          that was given outside of every session; each for 30 days
+    {prefix}:given:{TENANT/ID}            string: whose turn's this response is ("CONVERSATION SESSION WORKFLOW");
+                                          empty: an id that was given outside of every session; each for 30 days
     {prefix}:{TENANT/}:used               zset: sessions by last use; also :status:STATUS and :user:USER
                       :names              zset: sessions by name
                       :expires            zset: SESSION or SESSION/USER by expiry, for the sweeper

@@ -65,7 +65,8 @@ class RedisParts(SessionManager):
         if record.response_id is None:
             return []
         name = self._keys.given(record.tenant, record.response_id)
-        return [("SET", name, f"{record.conversation_id} {record.session_id}", "PX", GIVEN_LIFETIME_MS)]
+        owner = f"{record.conversation_id} {record.session_id} {record.workflow}"
+        return [("SET", name, owner, "PX", GIVEN_LIFETIME_MS)]
 
     def _responses(self, key: SessionKey) -> dict[str, str]:
         """The responses of the session's turns, as far as their ids are kept, and the conversation of each."""

@@ -159,8 +159,8 @@ class TurnSteps(RedisParts):
         owner: str | None = self._link.call("GET", self._keys.given(tenant, response_id))
         if not owner:
             return None
-        conversation_id, _, session_id = owner.partition(" ")
-        return ResponseOwner(session_id, conversation_id)
+        conversation_id, session_id, workflow = owner.split(" ")
+        return ResponseOwner(session_id, conversation_id, workflow)
 
 
 def _admit(answer: list[Any]) -> Standing:

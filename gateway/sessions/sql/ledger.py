@@ -86,7 +86,7 @@ class SqlLedger(SqlQueue):
 
     def _turn_of_response(self, tenant: str, response_id: str) -> ResponseOwner | None:
         rows = self._database.rows(self._records.of_response, {"of_tenant": tenant, "response": response_id})
-        return ResponseOwner(rows[0].session_id, rows[0].conversation_id) if rows else None
+        return ResponseOwner(rows[0].session_id, rows[0].conversation_id, rows[0].workflow) if rows else None
 
     def _remember(self, tenant: str, given_ids: Sequence[str], until: int) -> None:
         self._given.remember(self._database, tenant, given_ids, until)

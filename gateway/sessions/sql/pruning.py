@@ -45,7 +45,7 @@ class Pruner:
         )
         old = sa.and_(t.turn_id.in_(sa.bindparam("tickets", expanding=True, type_=t.turn_id.type)), t.place.is_(None))
         self._delete = sa.delete(turns).where(old)
-        self._thin = sa.update(turns).where(old).values(workflow="", fingerprint=None, usage=None, error_code=None)
+        self._thin = sa.update(turns).where(old).values(fingerprint=None, usage=None, error_code=None)
         self._free_keys = (
             sa.update(turns)
             .where(t.turn_id.in_(sa.bindparam("tickets", expanding=True, type_=t.turn_id.type)))

@@ -58,7 +58,7 @@ class Records:
         )
 
         self.of_response = (
-            sa.select(t.session_id, t.conversation_id)
+            sa.select(t.session_id, t.conversation_id, t.workflow)
             .where(t.tenant == parameter("of_tenant", t.tenant), t.response_id == parameter("response", t.response_id))
             .limit(1)
         )

@@ -10,13 +10,12 @@ from gateway.history import items as history
 from gateway.model import JSON, Session, SessionKey, new_session_id, parse_session_id
 from gateway.providers.retry import Patience
 from gateway.sessions import Filter
-from gateway.web import fields, query
+from gateway.web import fields, query, wall
 from gateway.web.access import audited, own_namespace, owner
 from gateway.web.api import bodies
 from gateway.web.held import queue_limit
 from gateway.web.requests import gateway, json_reply, parse_body
 from gateway.web.sessions import eraser
-from gateway.web.v1 import wall
 from gateway.web.v1.asked import parse_query
 
 blueprint = Blueprint("conversations", __name__, url_prefix="/conversations")

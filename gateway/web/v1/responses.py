@@ -21,18 +21,26 @@ from gateway.model import JSON, Done, Held, SessionKey, StreamEvent, TurnEvent, 
 from gateway.providers.base import ENDS, FAILURES, error_from_event
 from gateway.providers.shapes import response_of
 from gateway.turn import Gateway
+from gateway.web import account_ids, wall
 from gateway.web.access import own_namespace, owner
 from gateway.web.limits import place, placed
 from gateway.web.presence import Presence
 from gateway.web.requests import gateway, json_reply, parse_body, readers
-from gateway.web.v1 import wall
 from gateway.web.v1.asked import header_choice, is_blind_retry, parse_query
 from gateway.web.v1.naming import Names, speak_of
 from gateway.web.v1.streams import event_stream
 from gateway.web.workflow import parse_idempotency_key
-from gateway.workflows.passing import PassThroughWorkflow
+from gateway.workflows.passing import PASSED_THROUGH, PassThroughWorkflow
 
 blueprint = Blueprint("responses", __name__)
+
+_SAID = frozenset(
+    {
+        *("id", "object", "created_at", "completed_at", "status", "error", "incomplete_details", "model", "output"),
+        *("conversation", "usage"),
+    }
+)
+"""What is shown of a response that a workflow of the operator's asked for: what was said, nothing of the settings."""
 
 
 @blueprint.post("/responses")
@@ -41,6 +49,8 @@ def create() -> Response:
     body = parse_body()
     if body.get("stream") not in (None, True, False):
         raise InvalidRequestError("stream must be true or false.", param="stream")
+    for name, value in body.items():
+        account_ids.check_ids(value, name)
     session_id = wall.parse_conversation(body)
     if session_id is None:
         return _answer_alone(body)
@@ -57,7 +67,9 @@ def retrieve(response_id: str) -> Response:
         lambda: gateway().provider.retrieve_response(response_id, include=include),
     )
     # One that was answered in the background has its items only now.
-    wall.give(gateway(), own_namespace(), _item_ids(found))
+    wall.give(gateway(), own_namespace(), _ids_given(found))
+    if owner.workflow not in (None, PASSED_THROUGH):
+        found = {name: value for name, value in found.items() if name in _SAID}
     return json_reply(names.response(found))
 
 
@@ -107,12 +119,14 @@ def _giving(gateway: Gateway, tenant: str, events: Iterator[TurnEvent]) -> Itera
         if isinstance(event, Done):
             # The turn is recorded: nothing that fails now may make a failure of it.
             with suppress(StoreUnavailableError):
-                wall.give(gateway, tenant, _item_ids(event.response))
+                wall.give(gateway, tenant, _ids_given(event.response))
         yield event
 
 
-def _item_ids(response: Mapping[str, Any]) -> list[str]:
-    return [item["id"] for item in response.get("output") or () if item.get("id")]
+def _ids_given(response: Mapping[str, Any]) -> list[str]:
+    """What the caller may name again: the items of the output, and what they name."""
+    output = response.get("output") or ()
+    return [*(item["id"] for item in output if item.get("id")), *account_ids.ids_given(output)]
 
 
 def _parse_turn(body: JSON, session_id: str) -> TurnRequest:
@@ -135,7 +149,7 @@ def _parse_turn(body: JSON, session_id: str) -> TurnRequest:
     return TurnRequest(
         input="",
         session_id=session_id,
-        workflow="/v1/responses",
+        workflow=PASSED_THROUGH,
         user_id=owner(),
         wait=header_choice("X-On-Busy", ("wait", "reject")) == "wait",
         restart=header_choice("X-On-Lost", ("error", "restart")) == "restart",
@@ -209,7 +223,7 @@ def _alone(gateway: Gateway, tenant: str, body: JSON) -> Iterator[TurnEvent]:
 
 def _remember(gateway: Gateway, tenant: str, response: JSON) -> None:
     try:
-        gateway.sessions.remember(tenant, [response["id"], *_item_ids(response)])
+        gateway.sessions.remember(tenant, [response["id"], *_ids_given(response)])
     except StoreUnavailableError as exc:
         # The response was given, so that it must not be asked for again.
         exc.in_doubt = True

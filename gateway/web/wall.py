@@ -14,6 +14,7 @@ from gateway.model import JSON, Session, SessionKey, Status, parse_session_id
 from gateway.providers.base import all_items
 from gateway.sessions.base import ResponseOwner
 from gateway.turn import Gateway
+from gateway.web import account_ids
 from gateway.web.access import own_namespace
 from gateway.web.requests import gateway
 
@@ -55,20 +56,25 @@ def posted_items(value: object, param: str) -> list[JSON]:
     """Items as they came, as far as the wall has to know them."""
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise InvalidRequestError(f"{param} must be a list of objects.", param=param)
+    account_ids.check_ids(value, param)
     return value
 
 
 def ids_in(items: object, param: str) -> list[str]:
-    """The ids that these input items come with: of their own, or by reference."""
-    if not isinstance(items, list):
-        return []
-    found: list[str] = []
-    for item in items:
-        if isinstance(item, dict) and item.get("id") is not None:
-            if not isinstance(item["id"], str):
-                raise InvalidRequestError("An item's id must be a text.", param=param)
-            found.append(item["id"])
-    return found
+    """The ids that these input items come with: of their own, by reference, or of the calls that they approve."""
+    return [*_members(items, "id", param), *approvals_in(items, param)]
+
+
+def approvals_in(items: object, param: str) -> list[str]:
+    """The ids of the items that these allow, or refuse, to be carried out."""
+    return _members(items, "approval_request_id", param)
+
+
+def _members(items: object, name: str, param: str) -> list[str]:
+    found = [item.get(name) for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    if not all(isinstance(each, str | None) for each in found):
+        raise InvalidRequestError(f"An item's {name} must be a text.", param=param)
+    return [each for each in found if each is not None]
 
 
 def check_in_session(session_id: str, item_ids: Iterable[str], param: str) -> None:

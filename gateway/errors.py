@@ -49,6 +49,10 @@ class GatewayError(Exception):
         }
 
 
+class DefectError(GatewayError):
+    """The gateway failed in a way that it should not; its log has more under this request id."""
+
+
 # --- Before anything is served -----------------------------------------------------------------------------
 
 
@@ -183,6 +187,12 @@ class ConversationGoneError(GatewayError):
     """The provider no longer has this session's conversation."""
 
     status, code = 410, "conversation_gone"
+
+
+class StreamGoneError(GatewayError):
+    """What was said meanwhile can no longer be given on this stream. The turn goes on, and its reply can be fetched."""
+
+    status, code = 410, "stream_gone"
 
 
 class VersionMismatchError(GatewayError):

@@ -9,18 +9,45 @@ from __future__ import annotations
 import _thread
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 
 from gateway import logs
-from gateway.errors import GatewayError
-from gateway.model import Delta, TurnEvent
+from gateway.errors import GatewayError, QueueFullError, StreamGoneError
+from gateway.model import Delta, StreamEvent, TurnEvent
 
 log = logging.getLogger("gateway.turn")
 
-_QUEUED_EVENTS = 64
-"""From this many on the words for a slow client are joined instead of queued: memory holds the text once, at most.
-The provider's own events are not joined: of these it holds what one response's stream has."""
+MOST_BEHIND = 1024**2
+"""So many bytes a client may be behind its turn. It costs no more memory than that, however long the turn speaks."""
+
+PATIENCE_SECONDS = 2.0
+"""How long, in all, a turn waits for a client that is too far behind: long enough for one that reads."""
+
+_AN_EVENT = 200
+"""What an event costs beside its words."""
+
+_PIECE = 65536
+"""So many bytes are given at a time: while they are written more may come."""
+
+
+class _Bell:
+    """What one thread waits at and another one rings: a Condition costs as much as all the rest here."""
+
+    def __init__(self) -> None:
+        self._rope: threading.Lock | None = None
+
+    def hang(self) -> threading.Lock:
+        """To be acquired, which takes until it is rung."""
+        self._rope = threading.Lock()
+        self._rope.acquire()
+        return self._rope
+
+    def ring(self) -> None:
+        if self._rope is not None:
+            self._rope.release()
+            self._rope = None
 
 
 class Reading:
@@ -29,9 +56,10 @@ class Reading:
     def __init__(self, events: Iterator[TurnEvent]) -> None:
         self._events = events
         self._lock = threading.Lock()
-        self._bell: threading.Lock | None = None
-        """What the client's side waits at, while it does: a Condition costs as much as all the rest here."""
+        self._came, self._went = _Bell(), _Bell()
         self._queue: deque[TurnEvent] = deque()
+        self._behind = 0
+        self._patience = PATIENCE_SECONDS
         self._error: BaseException | None = None
         self._over = False
         self._deserted = False
@@ -42,28 +70,29 @@ class Reading:
             for event in self._events:
                 self._put(event)
         except GatewayError as exc:
-            self._error = exc
+            self._end(exc)
         except BaseException as exc:
             log.exception("a turn failed in a way that it should not")
-            self._error = exc
-        with self._lock:
-            self._over = True
-            self._ring()
+            self._end(exc)
+        else:
+            self._end(None)
 
     def take(self, seconds: float | None = None) -> list[TurnEvent] | None:
-        """What has come since the last call, waited for at most `seconds`: empty when nothing came, None after the
-        end. The turn's error is raised in its place."""
+        """What comes next, waited for at most `seconds`: empty when nothing came, None after the end. The turn's error
+        is raised in its place, and `StreamGoneError` for one who is too far behind."""
         with self._lock:
-            bell = None
-            if not self._queue and not self._over:
-                bell = self._bell = threading.Lock()
-                bell.acquire()
-        if bell is not None:
-            bell.acquire(timeout=-1 if seconds is None else seconds)
+            rope = None if self._queue or self._over else self._came.hang()
+        if rope is not None:
+            rope.acquire(timeout=-1 if seconds is None else seconds)
         with self._lock:
-            self._bell = None
-            taken = list(self._queue)
-            self._queue.clear()
+            taken = []
+            size = 0
+            while self._queue and size < _PIECE:
+                taken.append(self._queue.popleft())
+                size += _size_of(taken[-1])
+            self._behind -= size
+            if self._behind <= MOST_BEHIND:
+                self._went.ring()
             if taken or not self._over:
                 return taken
         if self._error is not None:
@@ -75,22 +104,35 @@ class Reading:
         with self._lock:
             self._deserted = True
             self._queue.clear()
+            self._went.ring()
 
     def _put(self, event: TurnEvent) -> None:
         with self._lock:
             if self._deserted:
                 return
-            last = self._queue[-1] if self._queue else None
-            if len(self._queue) >= _QUEUED_EVENTS and isinstance(event, Delta) and isinstance(last, Delta):
-                self._queue[-1] = Delta(last.text + event.text)
-            else:
-                self._queue.append(event)
-            self._ring()
+            self._queue.append(event)
+            self._behind += _size_of(event)
+            self._came.ring()
+            if self._behind <= MOST_BEHIND or len(self._queue) == 1:
+                return
+            rope = self._went.hang()
+        began = time.monotonic()
+        waited_out = not rope.acquire(timeout=self._patience)
+        self._patience = max(0.0, self._patience - (time.monotonic() - began))
+        if waited_out:
+            self._end(StreamGoneError())
+            self.desert()
 
-    def _ring(self) -> None:
-        if self._bell is not None:
-            self._bell.release()
-            self._bell = None
+    def _end(self, error: BaseException | None) -> None:
+        with self._lock:
+            if not self._over:
+                self._over, self._error = True, error
+            self._came.ring()
+
+
+def _size_of(event: TurnEvent) -> int:
+    words = event.text if isinstance(event, Delta) else event.data if isinstance(event, StreamEvent) else ""
+    return len(words) + _AN_EVENT
 
 
 class Readers:
@@ -104,8 +146,12 @@ class Readers:
         reading = Reading(events)
         with self._changed:
             self._running += 1
-        # A Thread's start would wait until it runs.
-        _thread.start_new_thread(self._read, (reading, logs.request_id.get()))
+        try:
+            # A Thread's start would wait until it runs.
+            _thread.start_new_thread(self._read, (reading, logs.request_id.get()))
+        except RuntimeError as exc:
+            self._ended()
+            raise QueueFullError("This process cannot begin another turn now.", retry_after=1) from exc
         return reading
 
     def drain(self, seconds: float) -> bool:
@@ -119,6 +165,9 @@ class Readers:
         try:
             reading.run()
         finally:
-            with self._changed:
-                self._running -= 1
-                self._changed.notify_all()
+            self._ended()
+
+    def _ended(self) -> None:
+        with self._changed:
+            self._running -= 1
+            self._changed.notify_all()

@@ -7,6 +7,8 @@ user's own code would block a whole gevent worker.
 from __future__ import annotations
 
 import _thread
+import contextlib
+import ctypes
 import dataclasses
 import logging
 import os
@@ -25,15 +27,15 @@ from gateway import logs
 from gateway.config import Settings
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.metrics.workers import forget_worker, make_folder
-from gateway.workers import worker_class_of
+from gateway.workers import WORKER_CLASSES, worker_kind_of
 
 try:
     _settings = Settings.from_env(os.environ)
-    worker_class = worker_class_of(_settings)
+    _kind = worker_kind_of(_settings)
 except ConfigurationError as exc:
     sys.exit(f"gateway: {exc}")
 
-if worker_class == "gevent":
+if _kind == "gevent":
     from gevent import monkey
 
     # Before anything else opens a socket or makes a lock.
@@ -42,26 +44,18 @@ if worker_class == "gevent":
 
 _MOST_FILES = 65536
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Of mallopt(3)."""
+
 
 class GatewayLogger(Logger):  # type: ignore[misc]
-    """gunicorn's own lines, in the form of ours, and without what a client sent."""
+    """gunicorn's own lines, in the form of ours."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
         logs.install(sys.stderr)
         for handler in self.error_log.handlers:
             handler.setFormatter(logs.formatter(getattr(handler, "stream", sys.stderr)))
-
-    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        if msg.startswith("Invalid request from ip="):
-            # What follows quotes it, and a broken header may be the one with the key.
-            msg = msg.partition(": ")[0]
-        super().warning(msg, *args, **kwargs)
-
-    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        if msg.startswith("Error handling request "):
-            msg, args = "Error handling a request", ()
-        super().exception(msg, *args, **kwargs)
 
 
 def _allow_files() -> int:
@@ -76,16 +70,19 @@ def _allow_files() -> int:
 
 
 logger_class = GatewayLogger
+worker_class = WORKER_CLASSES[_kind]
 bind = _settings.bind
 workers = _settings.workers
-threads = _settings.threads if worker_class == "gthread" else 1
+threads = _settings.threads if _kind == "gthread" else 1
 # Idle clients are to keep nobody out. With fewer than twice the threads gunicorn keeps no connection alive.
 worker_connections = max(min(16384, _allow_files() * 3 // 4), 2 * _settings.threads)
-keepalive = 75 if worker_class == "gthread" else 5
+keepalive = 75 if _kind == "gthread" else 5
 # Ours comes first: what is still running after the grace is left to be settled, and the worker goes.
 graceful_timeout = int(_settings.grace_seconds) + 15
 timeout = graceful_timeout + 45
 control_socket_disable = True
+# No header stands for what the server itself says of a request.
+forwarder_headers = ""
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn makes its own file there
 worker_tmp_dir = str(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None
 _metrics_parent = Path(worker_tmp_dir or tempfile.gettempdir())
@@ -97,8 +94,7 @@ def on_starting(server: Any) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(make_folder(_metrics_parent))
     from gateway.assembly import assemble
 
-    used = server.cfg.worker_class_str
-    if used not in ("gevent", "gthread") or (used == "gevent") != (worker_class == "gevent"):
+    if (used := server.cfg.worker_class_str) != worker_class:
         sys.exit(f"gateway: the worker class {used!r} cannot be used: GATEWAY_WORKER chooses gevent or gthread.")
     try:
         for address in server.cfg.address:
@@ -120,8 +116,17 @@ def on_starting(server: Any) -> None:
     gateway.close()
 
 
+def _give_memory_back() -> None:
+    """Has what is large returned to the system as soon as it is free. Left alone the C library keeps, for each of many
+    threads, what one long reply once cost."""
+    with contextlib.suppress(OSError, AttributeError):  # another library has no such settings, or no such habits
+        for parameter in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+            ctypes.CDLL(None).mallopt(parameter, 128 * 1024)
+
+
 def post_worker_init(worker: Any) -> None:
     """On SIGTERM turns that wait are refused at once, so that they go to another process."""
+    _give_memory_back()
     previous: Any = signal.getsignal(signal.SIGTERM)
 
     def stop() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.config import Settings
 from gateway.errors import ConfigurationError
-from gateway.serving import worker_class_of
+from gateway.serving import worker_kind_of
 
 
 def test_an_empty_environment_is_enough() -> None:
@@ -139,12 +139,12 @@ def test_every_setting_is_in_the_readme() -> None:
     ],
 )
 def test_gevent_serves_where_nothing_blocks(environ: dict[str, str], worker: str) -> None:
-    assert worker_class_of(Settings.from_env(environ)) == worker
+    assert worker_kind_of(Settings.from_env(environ)) == worker
 
 
 def test_gevent_is_refused_where_it_would_freeze() -> None:
     with pytest.raises(ConfigurationError, match="GATEWAY_WORKER"):
-        worker_class_of(Settings.from_env({"GATEWAY_WORKER": "gevent"}))
+        worker_kind_of(Settings.from_env({"GATEWAY_WORKER": "gevent"}))
 
 
 def _served(tmp_path: Path, *arguments: str, **environ: str) -> str:

@@ -39,7 +39,7 @@ LIBRARIES = {
     "prompt_toolkit": ["cli"],
     "rich": ["cli"],
     "requests": ["cli"],
-    "gunicorn": ["serving", "cli"],
+    "gunicorn": ["serving", "workers", "cli"],
     "jwt": ["auth"],
     "cryptography": ["sessions", "auth"],
     "limits": ["web"],

@@ -2,13 +2,15 @@
 
 import itertools
 import threading
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
 
-from gateway.errors import ProviderError
-from gateway.model import Delta, TurnEvent
-from gateway.reader import Readers, Reading
+from gateway import reader
+from gateway.errors import ProviderError, QueueFullError, StreamGoneError
+from gateway.model import Delta, StreamEvent, TurnEvent
+from gateway.reader import MOST_BEHIND, Readers, Reading
 from tests.support import eventually
 
 
@@ -23,16 +25,60 @@ def heard(reading: Reading) -> str:
     return text
 
 
-def test_a_slow_client_gets_every_word_out_of_bounded_memory() -> None:
-    reading = Reading(words(10_000))
+def test_a_slow_client_gets_every_word_a_piece_at_a_time() -> None:
+    reading = Reading(words(4_000))
     reading.run()
-    events = reading.take()
-    assert events is not None
-    assert len(events) <= 65
-    assert "".join(event.text for event in events if isinstance(event, Delta)) == "".join(
-        f"{word} " for word in range(10_000)
-    )
-    assert reading.take() is None
+    pieces = list(iter(reading.take, None))
+    assert len(pieces) > 10
+    said = "".join(event.text for piece in pieces for event in piece if isinstance(event, Delta))
+    assert said == "".join(f"{word} " for word in range(4_000))
+
+
+@pytest.mark.parametrize("event", [Delta("word"), Delta("word" * 10_000), StreamEvent("x", b"{}" * 10_000)])
+def test_one_who_is_too_far_behind_is_told_so_and_costs_no_more(
+    event: TurnEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "PATIENCE_SECONDS", 0.01)
+    ended = []
+
+    def events() -> Iterator[TurnEvent]:
+        for _ in range(20_000):
+            yield event
+        ended.append(True)
+
+    reading = Reading(events())
+    tracemalloc.start()
+    reading.run()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert ended == [True]  # the turn went on
+    assert most < 2 * MOST_BEHIND
+    with pytest.raises(StreamGoneError):
+        reading.take()
+
+
+def test_one_who_reads_is_waited_for() -> None:
+    """Whatever it is that makes it slow: here nobody reads before all of it could have come."""
+    reading = Readers().start(Delta("x" * 1000) for _ in range(20_000))
+    eventually(lambda: reading._behind > MOST_BEHIND)
+    assert len(heard(reading)) == 20_000_000
+
+
+def test_one_event_may_be_as_long_as_it_is() -> None:
+    reading = Reading(iter([Delta("x" * 2 * MOST_BEHIND)]))
+    reading.run()
+    assert len(heard(reading)) == 2 * MOST_BEHIND
+
+
+def test_a_thread_that_cannot_be_started_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    readers = Readers()
+    monkeypatch.setattr("_thread.start_new_thread", no_thread)
+    with pytest.raises(QueueFullError):
+        readers.start(words(1))
+    assert readers.drain(0)
 
 
 def test_a_turn_goes_on_when_its_client_has_left() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gateway.cli.common import shown_url
 from gateway.config import Settings
-from gateway.workers import worker_class_of
+from gateway.workers import worker_kind_of
 
 
 def address(settings: Settings) -> str:
@@ -15,7 +15,7 @@ def address(settings: Settings) -> str:
 
 def describe(settings: Settings) -> list[tuple[str, str]]:
     """Name and value of what the gateway runs on, without a secret in it."""
-    worker = worker_class_of(settings)
+    worker = worker_kind_of(settings)
     threads = f" with {settings.threads} threads each" if worker == "gthread" else ""
     return [
         ("store", shown_url(settings.store)),

@@ -15,7 +15,7 @@ from gateway.cli.common import read_settings, shown_url, store_option
 from gateway.config import Settings
 from gateway.errors import ConfigurationError, GatewayError, UnauthorizedError
 from gateway.model import SessionKey
-from gateway.workers import worker_class_of
+from gateway.workers import worker_kind_of
 
 CHECKERS_TURN = SessionKey("", "..")
 """The session whose turn is taken to see that the store can be written: one that no client can name."""
@@ -107,7 +107,7 @@ def _workflow(settings: Settings) -> str:
 def _worker(settings: Settings) -> str:
     import importlib.util
 
-    kind = worker_class_of(settings)
+    kind = worker_kind_of(settings)
     if kind == "gevent" and importlib.util.find_spec("gevent") is None:
         raise ConfigurationError("gevent is not installed; install conversation-gateway[gevent] or set gthread")
     return f"{settings.workers} {kind}"

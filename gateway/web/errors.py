@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from gateway.errors import (
     BodyTooLargeError,
+    DefectError,
     GatewayError,
     InvalidRequestError,
     MethodNotAllowedError,
@@ -47,7 +48,7 @@ def error_reply(error: GatewayError) -> Response:
 
 def error_event(error: BaseException) -> JSON:
     """The same inside a stream, whose status line is long gone."""
-    known = error if isinstance(error, GatewayError) else GatewayError(_DEFECT)
+    known = error if isinstance(error, GatewayError) else DefectError()
     note_error(known.code)
     return {"error": {**known.as_dict(request_id()), "status": known.status, "retry_after": known.retry_after}}
 
@@ -57,11 +58,11 @@ def may_retry(error: GatewayError) -> bool:
     return error.should_retry and not error.in_doubt
 
 
-_DEFECT = "The gateway failed in a way that it should not; its log has more under this request id."
-
-
 def _http(error: HTTPException) -> Response:
-    kind = _OURS.get(error.code or 500)
+    code = error.code or 500
+    if code >= 500:
+        return _defect(error)
+    kind = _OURS.get(code)
     if kind is None:
         # What werkzeug refuses by itself (a bad header, a bad path) is the client's mistake.
         return error_reply(InvalidRequestError(error.description))
@@ -74,4 +75,4 @@ def _http(error: HTTPException) -> Response:
 
 def _defect(error: Exception) -> Response:
     log.exception("request %s failed in a way that it should not", request_id())
-    return error_reply(GatewayError(_DEFECT))
+    return error_reply(DefectError())

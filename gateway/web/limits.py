@@ -6,11 +6,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TypeVar, cast
 
 import limits
-from flask import Flask, current_app, g
+from flask import Flask, Response, after_this_request, current_app, g
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage, Storage
 from limits.strategies import MovingWindowRateLimiter
@@ -71,33 +70,52 @@ class TurnPlaces:
                 del self._taken[who]
 
 
-@contextmanager
-def place() -> Iterator[None]:
-    """A place among the turns under way, for the block."""
-    give_back = _take()
-    try:
-        yield
-    finally:
-        give_back()
+class Place:
+    """One of them, taken until both are gone who need it: the turn, and the client that is given its reply."""
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back = give_back
+        self._lock = threading.Lock()
+        self._needed = 1
+
+    def share(self) -> None:
+        with self._lock:
+            self._needed += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._needed -= 1
+            gone = not self._needed
+        if gone:
+            self._give_back()
+
+
+def take_place() -> Place:
+    """A place among the turns under way, until the client has its reply or is gone. Refused when there is none."""
+    caller = principal()
+    places = cast(TurnPlaces, current_app.turn_places)  # type: ignore[attr-defined]
+    place = Place(places.take(f"{caller.tenant}/{caller.name}"))
+
+    @after_this_request
+    def _until_it_is_given(reply: Response) -> Response:
+        reply.call_on_close(place.leave)
+        return reply
+
+    return place
 
 
 def placed(events: Iterator[T]) -> Iterator[T]:
-    """The same events, with a place among the turns under way until they end. Refused at once when there is none."""
-    give_back = _take()
+    """The same events, with a place that they need until they end."""
+    place = take_place()
 
     def until_the_end() -> Iterator[T]:
+        place.share()
         try:
             yield from events
         finally:
-            give_back()
+            place.leave()
 
     return until_the_end()
-
-
-def _take() -> Callable[[], None]:
-    caller = principal()
-    places = cast(TurnPlaces, current_app.turn_places)  # type: ignore[attr-defined]
-    return places.take(f"{caller.tenant}/{caller.name}")
 
 
 def _storage(settings: Settings) -> Storage:

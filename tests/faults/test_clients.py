@@ -1,6 +1,9 @@
-"""Clients that are slow, or do nothing at all, on a gevent gateway: nobody else notices."""
+"""Clients that are slow, or do nothing at all, on either kind of worker: nobody else notices."""
+
+from __future__ import annotations
 
 import contextlib
+import itertools
 import resource
 import socket
 from collections.abc import Iterable, Iterator
@@ -10,9 +13,9 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.conftest import StoreAddress
 from tests.servers import Valkey
 from tests.soak.gateways import NamedGateway
+from tests.stub_provider import CONVERSATION_ID, CREATED, frame, response, words
 from tests.support import eventually
 from tests.upstream_http import serving
 
@@ -20,70 +23,186 @@ IDLE = 10_000
 WORD = "word " * 1000
 WORDS = 400
 TEXT_BYTES = len(WORD) * WORDS
+THREADS = 16
+LIMIT = 5
+
+_numbers = itertools.count(1)
 
 
 def talkative(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """A provider that says two megabytes to one who wants a stream, and a word to everybody else."""
+    """A provider that says two megabytes to one who asks for much, and a word to everybody else."""
     if environ["PATH_INFO"] != "/v1/responses":
         start_response("200 OK", [("Content-Type", "application/json")])
-        return [orjson.dumps({"id": f"conv_{'0' * 48}", "object": "conversation", "metadata": {}})]
-    if not orjson.loads(environ["wsgi.input"].getbuffer()).get("stream"):
-        start_response("200 OK", [("Content-Type", "application/json")])
-        return [orjson.dumps(response("a word"))]
+        return [orjson.dumps({"id": CONVERSATION_ID, "object": "conversation", "metadata": {}})]
     start_response("200 OK", [("Content-Type", "text/event-stream")])
-    return stream()
+    return much() if orjson.loads(environ["wsgi.input"].read())["input"] == "much" else words("a word")
 
 
-def stream() -> Iterator[bytes]:
-    yield frame("response.created", response=response("") | {"status": "in_progress"})
+def much() -> Iterator[bytes]:
+    yield CREATED
     for _ in range(WORDS):
         yield frame("response.output_text.delta", delta=WORD)
     yield frame("response.completed", response=response(WORD * WORDS))
 
 
-def response(text: str) -> dict[str, Any]:
-    content = [{"type": "output_text", "text": text, "annotations": []}]
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "content": content}
-    return {"id": f"resp_{'0' * 50}", "object": "response", "status": "completed", "model": "m", "output": [message]}
-
-
-def frame(kind: str, **fields: Any) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), orjson.dumps({"type": kind, **fields}))
-
-
 @pytest.fixture(scope="module")
-def gateway(valkey: Valkey) -> Iterator[NamedGateway]:
-    store = StoreAddress("valkey", valkey.url(), "clients")
+def provider() -> Iterator[str]:
     with serving(talkative) as url:
-        settings = {"GATEWAY_STORE": store.url, "GATEWAY_STORE_PREFIX": store.prefix, "OPENAI_BASE_URL": f"{url}/v1"}
+        yield f"{url}/v1"
+
+
+def settings_of(request: pytest.FixtureRequest, provider: str) -> dict[str, object]:
+    """Of a gateway whose worker is of the kind that the test's parameter names."""
+    if request.param == "gthread":
+        store = {"GATEWAY_STORE": "json:sessions.json", "GATEWAY_THREADS": THREADS}
+    else:
+        valkey: Valkey = request.getfixturevalue("valkey")
+        store = {"GATEWAY_STORE": valkey.url(), "GATEWAY_STORE_PREFIX": f"clients{next(_numbers)}"}
+    return {"OPENAI_BASE_URL": provider, **store}
+
+
+KINDS = ["gthread", "gevent"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def gateway(request: pytest.FixtureRequest, provider: str) -> Iterator[NamedGateway]:
+    settings = settings_of(request, provider)
+    if request.param == "gevent":
         # Who is silent is not sent away before the test is over, however slow the machine.
-        with NamedGateway("sk", GUNICORN_CMD_ARGS="--keep-alive=600", **settings) as gateway:
-            yield gateway
+        settings |= {"GUNICORN_CMD_ARGS": "--keep-alive=600"}
+    with NamedGateway("sk", **settings) as gateway:
+        yield gateway
+
+
+@pytest.fixture(params=KINDS)
+def fresh(request: pytest.FixtureRequest, provider: str) -> Iterator[NamedGateway]:
+    """One for this test alone, with few places."""
+    with NamedGateway("sk", GATEWAY_PRINCIPAL_TURN_LIMIT=LIMIT, **settings_of(request, provider)) as gateway:
+        yield gateway
+
+
+def post(gateway: NamedGateway, session_id: str, *, path: str = "/workflow", stream: bool = True) -> bytes:
+    """A request for much."""
+    named = {"session_id": session_id} if path == "/workflow" else {"model": "m", "conversation": session_id}
+    body = orjson.dumps({"input": "much", "stream": stream, **named})
+    head = f"POST {path} HTTP/1.1\r\nHost: {gateway.url[7:]}\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"Content-Type: application/json\r\n\r\n" + body
 
 
 def test_one_who_reads_byte_by_byte_gets_a_turn_that_ends_at_its_own_pace(gateway: NamedGateway) -> None:
-    """The turn is over and recorded while nearly all of it is still to be read, and the text is kept a few times at
-    most, not once for every word."""
-    gateway.say("warm", "up")
-    before = memory(gateway)
+    """The turn is over and recorded while nearly all of it is still to be read."""
     with connected(gateway) as connection:
-        body = orjson.dumps({"session_id": "slow", "input_as_text": "hello", "stream": True})
-        head = f"POST /workflow HTTP/1.1\r\nHost: {gateway.url[7:]}\r\nContent-Length: {len(body)}\r\n"
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
+        connection.sendall(post(gateway, "slow"))
         assert b"".join(connection.recv(1) for _ in range(12)) == b"HTTP/1.1 200"
         eventually(lambda: [turn["state"] for turn in turns(gateway, "slow")] == ["completed"])
         assert connection.recv(1) == b" "
-        assert memory(gateway) - before < 20 * TEXT_BYTES
 
 
-def test_those_who_send_a_byte_now_and_then_hold_nobody_up(gateway: NamedGateway) -> None:
+@pytest.mark.parametrize("path", ["/workflow", "/v1/responses"])
+def test_those_who_do_not_read_cost_less_than_what_is_said_to_them(gateway: NamedGateway, path: str) -> None:
+    gateway.say("warm", "up")
+    before = memory(gateway)
     with ExitStack() as stack:
-        slow = [stack.enter_context(connected(gateway)) for _ in range(300)]
-        for byte in b"POST":
-            for connection in slow:
-                connection.send(bytes([byte]))
+        for number in range(33):
+            connection = stack.enter_context(connected(gateway))
+            connection.sendall(post(gateway, f"unread{path[1:3]}{number}", path=path))
+        eventually(lambda: states(gateway, f"unread{path[1:3]}") == ["completed"] * 33)
+        assert memory(gateway) - before < 33 * TEXT_BYTES
+
+
+def test_more_than_there_are_threads_who_do_not_read_hold_nobody_up(gateway: NamedGateway) -> None:
+    with ExitStack() as stack:
+        for number in range(2 * THREADS):
+            connection = stack.enter_context(connected(gateway))
+            connection.sendall(post(gateway, f"whole{number}", stream=False))
+        eventually(lambda: states(gateway, "whole") == ["completed"] * 2 * THREADS)
+        assert gateway.say("quick", "hello")["status"] == "completed"
+        assert gateway.get("/healthz").status_code == 200
+
+
+def test_a_turn_has_its_place_until_its_client_has_read_the_reply_or_is_gone(fresh: NamedGateway) -> None:
+    with ExitStack() as stack:
+        for number in range(LIMIT):
+            connection = stack.enter_context(connected(fresh))
+            connection.sendall(post(fresh, f"placed{number}", stream=bool(number % 2)))
+        eventually(lambda: states(fresh, "placed") == ["completed"] * LIMIT)
+        assert fresh.turn("refused", "hello").json()["error"]["code"] == "rate_limited"
+    eventually(lambda: fresh.turn("refused", "hello").status_code == 200)
+
+
+def states(gateway: NamedGateway, prefix: str) -> list[str]:
+    """What became of the turns of all sessions whose names begin like this."""
+    found = gateway.get("/sessions", params={"prefix": prefix, "limit": 100}).json()["data"]
+    return [turn["state"] for session in found for turn in turns(gateway, session["session_id"])]
+
+
+HEAD = b"POST /workflow HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+BEGINNINGS = {
+    "nothing": b"",
+    "a byte": b"P",
+    "half a head": HEAD,
+    "half a body": HEAD + b'Content-Length: 100\r\n\r\n{"input_as_text": "',
+    "half a chunk": HEAD + b'Transfer-Encoding: chunked\r\n\r\nff\r\n{"input_as_text": "',
+    "half a second request": b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nPOST /work",
+}
+
+
+def test_those_who_begin_and_do_not_go_on_hold_nobody_up(gateway: NamedGateway) -> None:
+    with ExitStack() as stack:
+        slow = []
+        for beginning in BEGINNINGS.values():
+            for _ in range(4 * THREADS):
+                slow.append(stack.enter_context(connected(gateway)))
+                slow[-1].sendall(beginning)
             assert gateway.say("quick", "hello")["status"] == "completed"
+        for byte in b"abcd":
+            for connection in slow:
+                with contextlib.suppress(OSError):  # what is no request any more has been refused
+                    connection.send(bytes([byte]))
+            assert gateway.say("quick", "hello")["status"] == "completed"
+
+
+def test_one_who_sends_a_byte_at_a_time_is_served_like_others(gateway: NamedGateway) -> None:
+    body = orjson.dumps({"session_id": "patient", "input_as_text": "hello"})
+    whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with connected(gateway) as connection:
+        for _ in range(2):  # kept alive in between
+            for byte in whole:
+                connection.send(bytes([byte]))
+            assert connection.recv(12) == b"HTTP/1.1 200"
+            while b"pending_calls" not in connection.recv(65536):
+                pass
+
+
+@pytest.mark.parametrize("expecting", [b"", b"Expect: 100-continue\r\n"])
+@pytest.mark.parametrize("apart", [1000, 65536, 10_000_000])
+def test_long_bodies_come_through_whole(gateway: NamedGateway, apart: int, expecting: bytes) -> None:
+    text = "x" * 500_000
+    body = orjson.dumps({"session_id": f"long{apart}", "input_as_text": text})
+    with connected(gateway) as connection:
+        connection.sendall(HEAD + expecting + b"Content-Length: %d\r\n\r\n" % len(body))
+        if expecting:
+            assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        for start in range(0, len(body), apart):
+            connection.sendall(body[start : start + apart])
+        answer = connection.recv(65536)
+        assert b"HTTP/1.1 200" in answer, answer
+    body = b"{" + b" " * 2_000_000 + b"}"
+    with connected(gateway) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body))
+        with contextlib.suppress(OSError):  # it may be refused before its end
+            connection.sendall(body)
+        assert connection.recv(12) == b"HTTP/1.1 413"
+
+
+def test_requests_may_come_before_the_replies_to_those_before_them(gateway: NamedGateway) -> None:
+    one = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with connected(gateway) as connection:
+        connection.sendall(one * 50)
+        said = b""
+        while said.count(b'{"status":"ok"}') < 50:
+            said += connection.recv(65536)
+        assert said.count(b"HTTP/1.1 200 OK") == 50
 
 
 def test_ten_thousand_who_are_connected_and_say_nothing_hold_nobody_up(gateway: NamedGateway) -> None:
@@ -96,8 +215,69 @@ def test_ten_thousand_who_are_connected_and_say_nothing_hold_nobody_up(gateway: 
         assert gateway.get("/healthz").status_code == 200
 
 
+def test_none_of_them_holds_up_a_stop(fresh: NamedGateway) -> None:
+    """Its grace is five minutes, and what is no request does not get them."""
+    with ExitStack() as stack:
+        for beginning in BEGINNINGS.values():
+            connection = stack.enter_context(connected(fresh))
+            connection.sendall(beginning)
+        assert fresh.say("ann", "hello")["status"] == "completed"
+        assert fresh.terminate() == 0
+
+
+# --- What cannot be read -------------------------------------------------------------------------------------
+
+REFUSED = [
+    (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 9000 + b"\r\n\r\n", 431),
+    (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
+    (b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 414),
+    (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: foo\r\n\r\n", 417),
+    (b"GET /healthz HTTP/9.1\r\nHost: 127.0.0.1\r\n\r\n", 400),
+    (b"GET /healthz HTTP/1.1\r\nBad Header: x\r\n\r\n", 400),
+    (b"POST /workflow HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: foo\r\n\r\n", 501),
+    (b"no HTTP at all\r\n\r\n", 400),
+]
+
+
+@pytest.mark.parametrize(("said", "status"), REFUSED)
+def test_what_is_refused_before_it_is_a_request_is_refused_in_the_same_shape(
+    gateway: NamedGateway, said: bytes, status: int
+) -> None:
+    with connected(gateway) as connection:
+        connection.sendall(said)
+        head, _, body = read_to_the_end(connection).partition(b"\r\n\r\n")
+    error = orjson.loads(body)["error"]
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert (error["code"], error["type"], error["param"]) == ("invalid_request", "invalid_request_error", None)
+    assert b"\r\nX-Request-Id: %b\r\n" % error["request_id"].encode() in head
+    assert b"\r\nx-should-retry: false\r\n" in head
+    assert error["request_id"] in gateway.log.read_text()
+
+
+def test_no_header_stands_for_what_the_server_says(gateway: NamedGateway) -> None:
+    with connected(gateway) as connection:
+        connection.sendall(
+            b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nSCRIPT_NAME: /x\r\nPATH_INFO: /metrics\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        answer = read_to_the_end(connection)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b'{"status":"ok"}')
+
+
+def read_to_the_end(connection: socket.socket) -> bytes:
+    said = b""
+    while piece := connection.recv(65536):
+        said += piece
+    return said
+
+
 def connected(gateway: NamedGateway) -> socket.socket:
-    return socket.create_connection(gateway.address, timeout=30)
+    connection = socket.socket()
+    connection.settimeout(30)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(gateway.address)
+    return connection
 
 
 def turns(gateway: NamedGateway, session_id: str) -> list[dict[str, Any]]:

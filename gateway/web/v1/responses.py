@@ -23,7 +23,7 @@ from gateway.providers.shapes import response_of
 from gateway.turn import Gateway
 from gateway.web import account_ids, wall
 from gateway.web.access import own_namespace, owner
-from gateway.web.limits import place, placed
+from gateway.web.limits import placed, take_place
 from gateway.web.presence import Presence
 from gateway.web.requests import gateway, json_reply, parse_body, readers
 from gateway.web.v1.asked import header_choice, is_blind_retry, parse_query
@@ -197,8 +197,8 @@ def _answer_alone(body: JSON) -> Response:
         reading = readers().start(placed(_alone(gateway(), own_namespace(), body)))
         return event_stream(reading, names, lambda held: None)
     try:
-        with place():
-            response = gateway().provider.create_response(body)
+        take_place()
+        response = gateway().provider.create_response(body)
     except ProviderRejectedError as exc:
         raise _previous_is_gone(exc, body) from exc
     _remember(gateway(), own_namespace(), response)

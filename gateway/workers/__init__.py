@@ -1,4 +1,4 @@
-"""Which kind of gunicorn worker serves these settings."""
+"""The kinds of gunicorn workers, and which one serves which settings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ import importlib.util
 from gateway.config import Settings
 from gateway.errors import ConfigurationError
 
+WORKER_CLASSES = {
+    "gevent": "gateway.workers.greenlets.GreenletWorker",
+    "gthread": "gateway.workers.threads.ThreadWorker",
+}
 
-def worker_class_of(settings: Settings) -> str:
+
+def worker_kind_of(settings: Settings) -> str:
     """`gevent` or `gthread`: what `auto` comes to, or `ConfigurationError` where gevent would freeze."""
     blocking = _blocks(settings)
     installed = importlib.util.find_spec("gevent") is not None

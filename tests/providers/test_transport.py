@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -17,6 +18,7 @@ from gateway.errors import GatewayError, ProviderError, ProviderTimeoutError, Pr
 from gateway.providers import transport
 from gateway.providers.openai import OpenAIProvider
 from gateway.providers.transport import PooledTransport
+from gateway.sockets import peek
 from gateway.testing.waiting import eventually
 
 JSON_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -458,3 +460,30 @@ def test_what_is_no_answer_or_not_all_of_one_is_an_error(service: Service, clien
         with pytest.raises(httpx2.RemoteProtocolError):
             client.post(service.url, content=b"{}")
     assert len(service.connections) == 2, "and its connection is not used again"
+
+
+# --- A look at a connection -----------------------------------------------------------------------------------
+
+
+def test_a_look_takes_nothing_and_waits_for_nothing() -> None:
+    here, there = socket.socketpair()
+    assert peek(here) == "quiet"
+    there.sendall(b"!")
+    assert peek(here) == "talks"
+    assert here.recv(10) == b"!"
+    there.close()
+    assert peek(here) == "closed"
+    here.close()
+    assert peek(here) == "closed"
+
+
+def test_a_connection_that_another_thread_closes_meanwhile_is_closed() -> None:
+    class Closing(socket.socket):
+        number: int
+
+        def fileno(self) -> int:
+            return self.number
+
+    with Closing() as connection, Path(__file__).open() as file:
+        for connection.number in (1 << 20, file.fileno()):  # nothing's any more, and a file's that was opened since
+            assert peek(connection) == "closed"

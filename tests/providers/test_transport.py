@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import multiprocessing
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2
 import pytest
@@ -125,6 +127,11 @@ def hang_up(connection: socket.socket, request: bytes) -> None:
     connection.shutdown(socket.SHUT_RDWR)
 
 
+def reset(connection: socket.socket, request: bytes) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
 # --- Which connections are used again ------------------------------------------------------------------------
 
 
@@ -181,6 +188,35 @@ def test_a_server_that_wants_to_close_is_believed(service: Service, client: http
     assert len(service.connections) == 2
 
 
+@pytest.mark.parametrize(
+    ("said", "kept_seconds"),
+    [
+        (b"", 4),
+        (b"Keep-Alive: timeout=20\r\n", 19),
+        (b"keep-alive: max=100, Timeout = 3\r\n", 2),
+        (b"Keep-Alive: timeout=1\r\n", 0),
+        (b"Keep-Alive: timeout=0\r\n", 0),
+        (b"Keep-Alive: timeout=99999999999\r\n", 60),
+        (b"Keep-Alive: max=100\r\n", 4),
+    ],
+)
+def test_a_connection_is_kept_for_less_than_its_server_keeps_it(
+    service: Service, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch, said: bytes, kept_seconds: int
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=lambda: now))
+    service.answer = saying(JSON_ANSWER.replace(b"Content-Length", said + b"Content-Length"))
+    client.post(service.url)
+    if kept_seconds:
+        now += kept_seconds - 0.1
+        client.post(service.url)
+    assert len(service.connections) == 1
+
+    now += kept_seconds + 0.1
+    client.post(service.url)
+    assert len(service.connections) == 2
+
+
 def test_what_a_burst_has_left_is_closed_when_it_has_grown_old(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +257,28 @@ def test_a_stream_that_said_its_last_word_leaves_its_connection_for_the_next_cal
     assert len(service.connections) == 1
 
 
+def test_the_end_of_a_stream_is_waited_for_that_comes_just_after_its_last_word(
+    service: Service, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "LINGER_SECONDS", SECONDS)
+    is_read = threading.Event()
+
+    def answer(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(STREAM_HEAD + frames("response.completed"))
+        is_read.wait(SECONDS)
+        connection.sendall(b"0\r\n\r\n")
+
+    service.answer = answer
+    for _ in range(2):
+        is_read.clear()
+        with client.stream("POST", service.url) as stream:
+            words = stream.iter_bytes()
+            next(words)
+            is_read.set()
+
+    assert len(service.connections) == 1
+
+
 @pytest.mark.parametrize("said", [b"5\r\nwords\r\nno length\r\n", b"5\r\nwords\r\n"], ids=["nonsense", "silence"])
 def test_a_connection_whose_answer_could_not_be_read_is_never_used_again(service: Service, said: bytes) -> None:
     with httpx2.Client(transport=PooledTransport(), timeout=0.2) as client:
@@ -230,6 +288,52 @@ def test_a_connection_whose_answer_could_not_be_read_is_never_used_again(service
         service.answer = lambda connection, _: connection.sendall(JSON_ANSWER)
         assert client.post(service.url, content=b"{}").json() == {}
     assert len(service.connections) == 2
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+@pytest.mark.parametrize("die", [hang_up, reset])
+def test_what_does_no_harm_twice_is_sent_again_when_its_kept_connection_dies(
+    service: Service, client: httpx2.Client, method: str, die: Callable[[socket.socket, bytes], None]
+) -> None:
+    client.post(service.url)
+    answers = iter([die, saying(JSON_ANSWER)])
+    service.answer = lambda connection, request: next(answers)(connection, request)
+
+    assert client.request(method, service.url).status_code == 200
+    assert [request.partition(b" ")[0].decode() for request in service.requests] == ["POST", method, method]
+    assert len(service.connections) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "kept", "said", "requests"),
+    [
+        ("POST", True, b"", 1),
+        ("GET", True, b"", 2),
+        ("GET", False, b"", 1),
+        ("GET", True, b"H", 1),
+    ],
+    ids=["a POST", "the second time", "on a new connection", "when its answer has begun"],
+)
+def test_it_is_never_sent_again(
+    service: Service, client: httpx2.Client, method: str, kept: bool, said: bytes, requests: int
+) -> None:
+    if kept:
+        client.post(service.url)
+        service.requests.clear()
+    service.answer = saying(said, then_ends=True)
+
+    with pytest.raises(httpx2.RemoteProtocolError):
+        client.request(method, service.url)
+    assert len(service.requests) == requests
+
+
+def test_silence_is_no_reason_to_send_it_again(service: Service) -> None:
+    with httpx2.Client(transport=PooledTransport(), timeout=0.1) as client:
+        client.post(service.url)
+        service.answer = lambda connection, _: None
+        with pytest.raises(httpx2.ReadTimeout):
+            client.get(service.url)
+    assert len(service.requests) == 2
 
 
 def test_a_child_process_never_speaks_on_a_connection_of_its_parent(service: Service, client: httpx2.Client) -> None:
@@ -367,14 +471,12 @@ def test_an_answer_that_comes_before_the_request_was_read_is_heard(service: Serv
         connection, _ = listener.accept()
         connection.recv(1000)
         connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        connection.shutdown(socket.SHUT_WR)
-        while connection.recv(1 << 20):
-            pass
+        connection.close()
 
     thread = threading.Thread(target=refuse, daemon=True)
     thread.start()
 
-    answer = client.post(f"http://127.0.0.1:{listener.getsockname()[1]}", content=b"x" * 1_000_000)
+    answer = client.post(f"http://127.0.0.1:{listener.getsockname()[1]}", content=b"x" * 10_000_000)
 
     assert answer.status_code == 413
     listener.close()
@@ -403,11 +505,11 @@ def test_a_redirect_is_followed_as_the_sdk_would(service: Service, provider: Ope
         b"HTTP/1.1 200\r\ncontent-length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\nContent-Length:2\n\n{}",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nA: b\r\n folded\r\nContent-Length:\r\n 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 9\r\n\r\n"
         b"1;a=b\r\n{\r\n01\r\n}\r\n0\r\nX: y\r\n\r\n",
     ],
-    ids=["no reason", "line feeds", "after a 100", "said twice", "chunks before a length"],
+    ids=["no reason", "line feeds", "after a 100", "folded headers", "chunks before a length"],
 )
 @pytest.mark.parametrize("apart", [1, 7, 65536], ids=["byte by byte", "in pieces", "at once"])
 def test_an_answer_is_read_however_it_comes(service: Service, client: httpx2.Client, said: bytes, apart: int) -> None:
@@ -423,8 +525,9 @@ def test_an_answer_is_read_however_it_comes(service: Service, client: httpx2.Cli
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}and more",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}",
     ],
-    ids=["an old server", "no length", "more than it says"],
+    ids=["an old server", "no length", "more than it says", "a length beside another encoding"],
 )
 def test_after_some_answers_the_connection_is_done_with(service: Service, client: httpx2.Client, said: bytes) -> None:
     service.answer = saying(said, then_ends=b"Length" not in said)
@@ -442,7 +545,8 @@ def test_after_some_answers_the_connection_is_done_with(service: Service, client
         b"HTTP/1.1 2000 OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Le",
         b"HTTP/1.1 200 OK\r\nContent-Length 2\r\n\r\n{}",
-        b"HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length : 3\r\n\r\n{}",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",

@@ -25,11 +25,12 @@ FLOORS = {
 }
 TURN = 3
 FLOORS |= {"web": 4, "cli": 5, "serving": 5, "__main__": 5, "testing": 5, "": 6}
-NEIGHBOURS = {("sse", "model"), ("workflows", "providers"), ("__main__", "cli"), ("cli", "serving")}
+NEIGHBOURS = {("workflows", "providers"), ("__main__", "cli"), ("cli", "serving")}
 
 # Each library with the rooms that it may be used in.
 LIBRARIES = {
     "flask": ["web"],
+    "httptools": ["providers", "workers"],
     "werkzeug": ["web"],
     "sqlalchemy": ["sessions.sql", "sessions.jsonfile", "providers.local"],
     "redis": ["sessions.redis"],

@@ -1,137 +1,118 @@
-"""One HTTP/1.1 answer as its bytes come: its head, then its body in pieces as they arrive.
-
-What the standard library's HTTPResponse does, without its mail parser and its layers of files: these are a third of
-what a whole call costs.
-"""
+"""One HTTP/1.1 answer out of its bytes, in whatever pieces they come. The library `httptools` reads them."""
 
 from __future__ import annotations
 
-import re
-import socket
-from collections.abc import Iterator
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-_MOST_BYTES = 65536
-"""How long a head or a line may be, and how much is received at a time."""
-
-_LINE = re.compile(rb"\r?\n")
-_HEAD = re.compile(rb"(.*?)\r?\n\r?\n", re.DOTALL)
-_STATUS = re.compile(rb"HTTP/(1\.\d) ([1-9]\d\d)\b")
-_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
+MOST_BYTES = 65536
+"""How much may come without a byte of the body: of a head, of a chunk's size, of what stands behind the last chunk."""
 
 
 class BrokenAnswerError(Exception):
     """What came is no answer, or not all of one."""
 
 
-class Answer:
-    """Read from a connection on which a request was just sent; `read_head` comes first, then `pieces`, once."""
+class AnswerParser:
+    """Receives nothing itself: it is fed, until the answer is whole. The library calls the `on_` methods."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._buffer = bytearray()
+    def __init__(self, method: str) -> None:
         self.status = 0
+        """Zero until the head is there. What is said before the answer proper (1xx) is passed over."""
         self.headers: list[tuple[bytes, bytes]] = []
+        self.heard = False
+        """Whether anything came."""
         self.whole = False
-        """Whether all of it was read, and nothing more."""
-        self.last = True
-        """Whether the server closes the connection after it."""
+        """Whether all of it came."""
+        self.reusable = False
+        """Whether the server keeps the connection for the next one, and nothing came behind this one."""
+        self._has_body = method != "HEAD"
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._pieces: list[bytes] = []
+        self._bodiless = 0
+        self._missing: int | None = None
+        """How much is missing of a body whose end the library does not see."""
+        self._until_the_end = False
+        self._error: BrokenAnswerError | None = None
+        self._parser = HttpResponseParser(self)
+        # A folded header, a length beside chunks, line feeds alone, a blank behind a chunk's size: servers say it, and
+        # on a connection that carries our answers only none is taken for another by it.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True,
+            lenient_chunked_length=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+        )
 
-    def read_head(self, method: str) -> None:
-        """Returns when status and headers are there. What is said before the answer proper (1xx) is passed over."""
-        version = b""
-        while self.status < 200:
-            version = self._read_status_and_headers()
-        named: dict[bytes, list[bytes]] = {}
-        for name, value in self.headers:
-            named.setdefault(name.lower(), []).append(value.lower())
-        tokens = b",".join(named.get(b"connection", [])).split(b",")
-        self.last = b"close" in map(bytes.strip, tokens) or version == b"1.0"
-        self._chunked = named.get(b"transfer-encoding", [b""])[-1].rpartition(b",")[2].strip() == b"chunked"
-        self._length: int | None = None
-        if method == "HEAD" or self.status in (204, 304):
-            self._chunked, self._length = False, 0
-        elif not self._chunked and b"transfer-encoding" not in named and b"content-length" in named:
-            lengths = set(named[b"content-length"])
-            if len(lengths) > 1 or not (length := lengths.pop()).isdigit():
-                raise BrokenAnswerError("The answer's length cannot be read.")
-            self._length = int(length)
-
-    def pieces(self) -> Iterator[bytes]:
-        """The body: all at once if its length is known, otherwise as it arrives."""
-        if self._chunked:
-            yield from self._chunks()
-        elif self._length is None:
-            self.last = True
-            yield from self._until_the_end()
+    def feed(self, data: bytes) -> None:
+        """What came next; nothing is the connection's end. An error waits until the body before it is taken."""
+        if data:
+            self.heard = True
+            self._read(data)
+        elif self._until_the_end:
+            self.whole = True
         else:
-            while len(self._buffer) < self._length:
-                self._receive()
-            yield self._take(self._length)
-        self.whole = not self._buffer
+            self._break("The connection ended before the answer did.")
+        if self.whole:
+            del self._parser  # it refers to this one: neither is left to the garbage collector
 
-    def _read_status_and_headers(self) -> bytes:
-        first, *lines = _LINE.split(self._match(_HEAD)[1])
-        status = _STATUS.match(first)
-        if status is None:
-            raise BrokenAnswerError("What came is no HTTP.")
-        self.status = int(status[2])
-        self.headers = []
-        for line in lines:
-            header = _HEADER.fullmatch(line)
-            if header is None:
-                raise BrokenAnswerError("A header of the answer cannot be read.")
-            self.headers.append((header[1], header[2]))
-        return status[1]
+    def take(self) -> bytes:
+        """All of the body that came since."""
+        if not self._pieces and self._error is not None:
+            raise self._error
+        piece = b"".join(self._pieces)
+        self._pieces.clear()
+        return piece
 
-    def _chunks(self) -> Iterator[bytes]:
-        while size := self._chunk_size():
-            while size:
-                if not self._buffer:
-                    self._receive()
-                piece = self._take(min(size, len(self._buffer)))
-                size -= len(piece)
-                yield piece
-            if self._line():
-                raise BrokenAnswerError("A chunk of the answer is longer than it says.")
-        while self._line():
-            pass  # a header at its end
+    def on_message_begin(self) -> None:
+        if self.whole:
+            raise BrokenAnswerError("More came than the answer.")
 
-    def _chunk_size(self) -> int:
-        size = _CHUNK.fullmatch(self._line())
-        if size is None:
-            raise BrokenAnswerError("A chunk of the answer does not say how long it is.")
-        return int(size[1], 16)
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name.rstrip(), value.strip()))
 
-    def _until_the_end(self) -> Iterator[bytes]:
-        while True:
-            if self._buffer:
-                yield self._take(len(self._buffer))
-            piece = self._connection.recv(_MOST_BYTES)
-            if not piece:
-                return
-            self._buffer += piece
+    def on_headers_complete(self) -> None:
+        status, headers = self._parser.get_status_code(), self._fields
+        self._fields = []  # what comes now belongs to the next head, or stands behind the last chunk
+        if status < 200:
+            return
+        self.status, self.headers = status, headers
+        # What follows a HEAD's answer would be read as its body: whether it did is not always to be seen.
+        self.reusable = self._has_body and self._parser.should_keep_alive()
+        named = {name.lower(): value for name, value in self.headers}
+        length, encoding = named.get(b"content-length"), named.get(b"transfer-encoding", b"").lower()
+        if not self._has_body:
+            self._missing = 0
+        elif b"chunked" not in encoding:
+            self._until_the_end = length is None
+            if encoding and length is not None:  # `identity`: the library would read until the end
+                self._missing = int(length)
+        self.whole = self._missing == 0
 
-    def _line(self) -> bytes:
-        while (end := self._buffer.find(b"\n")) < 0:
-            self._receive(most=_MOST_BYTES)
-        return self._take(end + 1).rstrip(b"\r\n")
+    def on_body(self, piece: bytes) -> None:
+        if self._missing is not None:
+            piece = piece[: self._missing]
+            self._missing -= len(piece)
+            self.whole = not self._missing
+        if piece and self.status:
+            self._pieces.append(piece)
 
-    def _match(self, wanted: re.Pattern[bytes]) -> re.Match[bytes]:
-        while (found := wanted.match(bytes(self._buffer))) is None:
-            self._receive(most=_MOST_BYTES)
-        del self._buffer[: found.end()]
-        return found
+    def on_message_complete(self) -> None:
+        self.whole = self.status > 0
 
-    def _take(self, size: int) -> bytes:
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return taken
+    def _read(self, data: bytes) -> None:
+        self._bodiless += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as exc:
+            self.reusable = False
+            if not self.whole:
+                self._break(f"What came is no HTTP: {exc}")
+        if self._pieces:
+            self._bodiless = 0
+        elif self._bodiless > MOST_BYTES:
+            self._break("The answer has a head or a line without an end.")
 
-    def _receive(self, *, most: int | None = None) -> None:
-        if most is not None and len(self._buffer) > most:
-            raise BrokenAnswerError("The answer has a head or a line without an end.")
-        piece = self._connection.recv(_MOST_BYTES)
-        if not piece:
-            raise BrokenAnswerError("The connection ended before the answer did.")
-        self._buffer += piece
+    def _break(self, reason: str) -> None:
+        self._error = BrokenAnswerError(reason)
+        if not self._pieces:
+            raise self._error

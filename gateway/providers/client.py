@@ -72,13 +72,15 @@ class ProviderClient:
 
     def heard(self, chunks: Chunks) -> Iterator[StreamEvent]:
         """The events in these bytes, all that one chunk brought before the next is asked for."""
-        for event in parse_events(chunks):
-            if not event.type:
+        for kind, data, _ in parse_events(chunks):
+            if data in (b"", b"[DONE]"):
+                continue
+            event = StreamEvent(kind, self._hidden(data))
+            if not kind:
                 event = StreamEvent(str(event.json().get("type", "")), event.data)
-            data = self._hidden(event.data)
             if event.type in FAILURES:
-                data = _ORGANISATION.sub(b"org-(hidden)", data)
-            yield event if data is event.data else StreamEvent(event.type, data)
+                event = StreamEvent(event.type, _ORGANISATION.sub(b"org-(hidden)", event.data))
+            yield event
 
     def _read(self, answer: httpx2.Response) -> JSON:
         content = answer.read()

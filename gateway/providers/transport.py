@@ -8,31 +8,42 @@ burst keeps what it opened for as long as it is of use.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cached_property
 
 import httpx2
 
-from gateway.providers.answer import Answer, BrokenAnswerError
+from gateway.providers.answer import MOST_BYTES, AnswerParser, BrokenAnswerError
 from gateway.sockets import is_quiet
 
-IDLE_SECONDS = 30.0
-"""How long an unused connection is kept. Providers and their proxies keep theirs for longer, mostly."""
+IDLE_SECONDS = 4.0
+"""How long an unused connection is kept whose server does not say for how long it keeps it (`Keep-Alive: timeout=`).
+
+uvicorn, node and gevent close theirs after five seconds, and a POST that is sent into that moment is a turn in doubt.
+OpenAI keeps them for minutes without saying so. There four seconds cost a new connection, a millisecond of CPU and two
+round trips in a turn of seconds, and only a gateway pays for it that asks less than once in four seconds."""
+
+MOST_IDLE_SECONDS = 60.0
+"""How long one is kept at most, whatever its server says."""
 
 LINGER_SECONDS = 0.02
 """How long the end of a body is waited for that is closed unread: a stream's last event comes just before its end."""
 
+_REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
+_KEEP_ALIVE = re.compile(rb"timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+
 _Idle = deque[tuple[float, socket.socket]]
-"""The unused connections of one origin and when each came back, the oldest first."""
+"""The unused connections of one origin and until when each is kept, the one that came back first at the left."""
 
 
 class PooledTransport(httpx2.BaseTransport):
-    """Safe for threads, for gevent and across forks. Sends bodies of a known length, never anything twice."""
+    """Safe for threads, for gevent and across forks. Sends bodies of a known length, and no POST ever twice."""
 
     def __init__(self) -> None:
         # A child of this process makes its own: the process is a part of the key.
@@ -43,21 +54,16 @@ class PooledTransport(httpx2.BaseTransport):
         message = _encode(request)
         port = url.port or (443 if url.scheme == "https" else 80)
         idle = self._idle[os.getpid(), url.scheme, url.host, port]
-        connection = _take(idle) or self._connect(url, port, seconds.get("connect"))
-        answer = Answer(connection)
-        try:
-            with _errors(httpx2.WriteTimeout, httpx2.WriteError):
-                connection.settimeout(seconds.get("write"))
-                # A server that does not take the whole request may have said why.
-                with suppress(BrokenPipeError, ConnectionResetError):
-                    connection.sendall(message)
-            with _errors(httpx2.ReadTimeout, httpx2.ReadError):
-                connection.settimeout(seconds.get("read"))
-                answer.read_head(request.method)
-        except BaseException:
-            connection.close()
-            raise
-        return httpx2.Response(answer.status, headers=answer.headers, stream=_Body(answer, connection, idle))
+        if (kept := _take(idle)) is not None:
+            answer = AnswerParser(request.method)
+            try:
+                return _exchange(kept, message, answer, seconds, idle)
+            except (httpx2.NetworkError, httpx2.RemoteProtocolError):
+                # The server may have closed it while the request was under way.
+                if answer.heard or request.method not in _REPEATABLE:
+                    raise
+        connection = self._connect(url, port, seconds.get("connect"))
+        return _exchange(connection, message, AnswerParser(request.method), seconds, idle)
 
     def close(self) -> None:
         for idle in list(self._idle.values()):
@@ -68,7 +74,7 @@ class PooledTransport(httpx2.BaseTransport):
     def _connect(self, url: httpx2.URL, port: int, seconds: float | None) -> socket.socket:
         """A new connection. What fails here fails before anything of the request was sent."""
         host = url.raw_host.decode("ascii")
-        with _errors(httpx2.ConnectTimeout, httpx2.ConnectError):
+        with _CONNECTING:
             connection = socket.create_connection((host, port), seconds)
             try:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -89,34 +95,42 @@ class _Body(httpx2.SyncByteStream, Iterator[bytes]):
     """An answer's body as it arrives. Read to its end it leaves a connection for the next request; closed before, what
     is left of it must not be taken for the next one's answer."""
 
-    def __init__(self, answer: Answer, connection: socket.socket, idle: _Idle) -> None:
+    def __init__(self, answer: AnswerParser, connection: socket.socket, idle: _Idle) -> None:
         self._answer = answer
-        self._pieces = answer.pieces()
-        self._connection: socket.socket | None = connection
+        self._connection = connection
         self._idle = idle
+        self._is_closed = False
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        with _errors(httpx2.ReadTimeout, httpx2.ReadError):
-            return next(self._pieces)
+        with _READING:
+            piece = self._receive()
+        if not piece:
+            raise StopIteration
+        return piece
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
+        if self._is_closed:
             return
-        if not self._answer.last and self._is_read(connection):
-            _give_back(self._idle, connection)
+        self._is_closed = True
+        answer, connection = self._answer, self._connection
+        if answer.reusable and not answer.whole:
+            with suppress(OSError, BrokenAnswerError):
+                connection.settimeout(LINGER_SECONDS)
+                self._receive()
+        # The garbage collector may have closed the connection already.
+        if answer.reusable and answer.whole and connection.fileno() >= 0:
+            _give_back(self._idle, connection, _idle_seconds(answer))
         else:
             connection.close()
 
-    def _is_read(self, connection: socket.socket) -> bool:
-        """Whether nothing of the body is left. The garbage collector may have closed the connection already."""
-        with suppress(OSError, BrokenAnswerError):
-            connection.settimeout(LINGER_SECONDS)
-            next(self._pieces, None)
-        return self._answer.whole and connection.fileno() >= 0
+    def _receive(self) -> bytes:
+        """All that has come of the body; nothing at its end."""
+        while not (piece := self._answer.take()) and not self._answer.whole:
+            self._answer.feed(self._connection.recv(MOST_BYTES))
+        return piece
 
 
 def _encode(request: httpx2.Request) -> bytes:
@@ -128,34 +142,73 @@ def _encode(request: httpx2.Request) -> bytes:
     return b"\r\n".join([*lines, b"", request.read()])
 
 
+def _exchange(
+    connection: socket.socket, message: bytes, answer: AnswerParser, seconds: dict[str, float | None], idle: _Idle
+) -> httpx2.Response:
+    """What is answered to the message. Its body is read when it is asked for."""
+    try:
+        with _SENDING:
+            connection.settimeout(seconds.get("write"))
+            # A server that does not take the whole request may have said why.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(message)
+        with _READING:
+            connection.settimeout(seconds.get("read"))
+            while not answer.status:
+                answer.feed(connection.recv(MOST_BYTES))
+    except BaseException:
+        connection.close()
+        raise
+    return httpx2.Response(answer.status, headers=answer.headers, stream=_Body(answer, connection, idle))
+
+
 def _take(idle: _Idle) -> socket.socket | None:
     """The connection that was used last, if it can be used again."""
     while idle:
         try:
-            since, connection = idle.pop()
+            until, connection = idle.pop()
         except IndexError:  # another thread was faster
             return None
-        if time.monotonic() - since < IDLE_SECONDS and is_quiet(connection):
+        if time.monotonic() < until and is_quiet(connection):
             return connection
         connection.close()
     return None
 
 
-def _give_back(idle: _Idle, connection: socket.socket) -> None:
+def _give_back(idle: _Idle, connection: socket.socket, seconds: float) -> None:
     now = time.monotonic()
-    idle.append((now, connection))
+    idle.append((now + seconds, connection))
     # The newest are taken first, so that what a burst has left grows old at the other end.
     with suppress(IndexError):
-        while now - idle[0][0] >= IDLE_SECONDS:
+        while idle[0][0] <= now:
             idle.popleft()[1].close()
 
 
-@contextmanager
-def _errors(timeout: type[httpx2.TimeoutException], failure: type[httpx2.NetworkError]) -> Iterator[None]:
+def _idle_seconds(answer: AnswerParser) -> float:
+    """How long the connection is kept after the answer: a second less than its server keeps it."""
+    for name, value in answer.headers:
+        if name.lower() == b"keep-alive" and (said := _KEEP_ALIVE.search(value)):
+            return min(max(int(said[1]) - 1.0, 0.0), MOST_IDLE_SECONDS)
+    return IDLE_SECONDS
+
+
+class _Phase:
     """What goes wrong in one phase of a call, in httpx2's words: they tell whether anything was sent."""
-    try:
-        yield
-    except BrokenAnswerError as exc:
-        raise httpx2.RemoteProtocolError(str(exc)) from exc
-    except OSError as exc:
-        raise (timeout if isinstance(exc, TimeoutError) else failure)(str(exc)) from exc
+
+    def __init__(self, timeout: type[httpx2.TimeoutException], failure: type[httpx2.NetworkError]) -> None:
+        self._timeout = timeout
+        self._failure = failure
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, exc: BaseException | None, traceback: object) -> None:
+        if isinstance(exc, BrokenAnswerError):
+            raise httpx2.RemoteProtocolError(str(exc)) from exc
+        if isinstance(exc, OSError):
+            raise (self._timeout if isinstance(exc, TimeoutError) else self._failure)(str(exc)) from exc
+
+
+_CONNECTING = _Phase(httpx2.ConnectTimeout, httpx2.ConnectError)
+_SENDING = _Phase(httpx2.WriteTimeout, httpx2.WriteError)
+_READING = _Phase(httpx2.ReadTimeout, httpx2.ReadError)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import _socket  # the plain socket: under gevent the one in `socket` waits where a look is wanted
-import socket
 from collections.abc import Mapping
 from typing import Any
+
+from gateway.sockets import peek
 
 
 class Presence:
@@ -20,21 +20,5 @@ class Presence:
         self._gone = True
 
     def gone(self) -> bool:
-        self._gone = self._gone or (self._socket is not None and _is_closed(self._socket))
+        self._gone = self._gone or (self._socket is not None and peek(self._socket) == "closed")
         return self._gone
-
-
-def _is_closed(connection: Any) -> bool:
-    number = connection.fileno()
-    if number < 0:
-        return True
-    plain = _socket.socket(fileno=number)
-    try:
-        # Nothing is taken out: it may be the next request.
-        return plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    finally:
-        plain.detach()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import multiprocessing
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2
 import pytest
@@ -17,6 +20,7 @@ from gateway.errors import GatewayError, ProviderError, ProviderTimeoutError, Pr
 from gateway.providers import transport
 from gateway.providers.openai import OpenAIProvider
 from gateway.providers.transport import PooledTransport
+from gateway.sockets import peek
 from gateway.testing.waiting import eventually
 
 JSON_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -100,6 +104,10 @@ def provider(service: Service) -> Iterator[OpenAIProvider]:
     provider.close()
 
 
+def json_answer(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
 def frames(*events: str) -> bytes:
     """Server-sent events, each as a chunk of its own."""
     whole = [f'event: {event}\ndata: {{"type":"{event}"}}\n\n'.encode() for event in events]
@@ -121,6 +129,11 @@ def saying(said: bytes, *, apart: int = 65536, then_ends: bool = False) -> Calla
 
 def hang_up(connection: socket.socket, request: bytes) -> None:
     connection.shutdown(socket.SHUT_RDWR)
+
+
+def reset(connection: socket.socket, request: bytes) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
 
 
 # --- Which connections are used again ------------------------------------------------------------------------
@@ -179,6 +192,35 @@ def test_a_server_that_wants_to_close_is_believed(service: Service, client: http
     assert len(service.connections) == 2
 
 
+@pytest.mark.parametrize(
+    ("said", "kept_seconds"),
+    [
+        (b"", 4),
+        (b"Keep-Alive: timeout=20\r\n", 19),
+        (b"keep-alive: max=100, Timeout = 3\r\n", 2),
+        (b"Keep-Alive: timeout=1\r\n", 0),
+        (b"Keep-Alive: timeout=0\r\n", 0),
+        (b"Keep-Alive: timeout=99999999999\r\n", 60),
+        (b"Keep-Alive: max=100\r\n", 4),
+    ],
+)
+def test_a_connection_is_kept_for_less_than_its_server_keeps_it(
+    service: Service, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch, said: bytes, kept_seconds: int
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=lambda: now))
+    service.answer = saying(JSON_ANSWER.replace(b"Content-Length", said + b"Content-Length"))
+    client.post(service.url)
+    if kept_seconds:
+        now += kept_seconds - 0.1
+        client.post(service.url)
+    assert len(service.connections) == 1
+
+    now += kept_seconds + 0.1
+    client.post(service.url)
+    assert len(service.connections) == 2
+
+
 def test_what_a_burst_has_left_is_closed_when_it_has_grown_old(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +261,28 @@ def test_a_stream_that_said_its_last_word_leaves_its_connection_for_the_next_cal
     assert len(service.connections) == 1
 
 
+def test_the_end_of_a_stream_is_waited_for_that_comes_just_after_its_last_word(
+    service: Service, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "LINGER_SECONDS", SECONDS)
+    is_read = threading.Event()
+
+    def answer(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(STREAM_HEAD + frames("response.completed"))
+        is_read.wait(SECONDS)
+        connection.sendall(b"0\r\n\r\n")
+
+    service.answer = answer
+    for _ in range(2):
+        is_read.clear()
+        with client.stream("POST", service.url) as stream:
+            words = stream.iter_bytes()
+            next(words)
+            is_read.set()
+
+    assert len(service.connections) == 1
+
+
 @pytest.mark.parametrize("said", [b"5\r\nwords\r\nno length\r\n", b"5\r\nwords\r\n"], ids=["nonsense", "silence"])
 def test_a_connection_whose_answer_could_not_be_read_is_never_used_again(service: Service, said: bytes) -> None:
     with httpx2.Client(transport=PooledTransport(), timeout=0.2) as client:
@@ -228,6 +292,52 @@ def test_a_connection_whose_answer_could_not_be_read_is_never_used_again(service
         service.answer = lambda connection, _: connection.sendall(JSON_ANSWER)
         assert client.post(service.url, content=b"{}").json() == {}
     assert len(service.connections) == 2
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+@pytest.mark.parametrize("die", [hang_up, reset])
+def test_what_does_no_harm_twice_is_sent_again_when_its_kept_connection_dies(
+    service: Service, client: httpx2.Client, method: str, die: Callable[[socket.socket, bytes], None]
+) -> None:
+    client.post(service.url)
+    answers = iter([die, saying(JSON_ANSWER)])
+    service.answer = lambda connection, request: next(answers)(connection, request)
+
+    assert client.request(method, service.url).status_code == 200
+    assert [request.partition(b" ")[0].decode() for request in service.requests] == ["POST", method, method]
+    assert len(service.connections) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "kept", "said", "requests"),
+    [
+        ("POST", True, b"", 1),
+        ("GET", True, b"", 2),
+        ("GET", False, b"", 1),
+        ("GET", True, b"H", 1),
+    ],
+    ids=["a POST", "the second time", "on a new connection", "when its answer has begun"],
+)
+def test_it_is_never_sent_again(
+    service: Service, client: httpx2.Client, method: str, kept: bool, said: bytes, requests: int
+) -> None:
+    if kept:
+        client.post(service.url)
+        service.requests.clear()
+    service.answer = saying(said, then_ends=True)
+
+    with pytest.raises(httpx2.RemoteProtocolError):
+        client.request(method, service.url)
+    assert len(service.requests) == requests
+
+
+def test_silence_is_no_reason_to_send_it_again(service: Service) -> None:
+    with httpx2.Client(transport=PooledTransport(), timeout=0.1) as client:
+        client.post(service.url)
+        service.answer = lambda connection, _: None
+        with pytest.raises(httpx2.ReadTimeout):
+            client.get(service.url)
+    assert len(service.requests) == 2
 
 
 def test_a_child_process_never_speaks_on_a_connection_of_its_parent(service: Service, client: httpx2.Client) -> None:
@@ -247,6 +357,7 @@ def test_a_child_process_never_speaks_on_a_connection_of_its_parent(service: Ser
 def test_a_request_goes_out_whole_with_the_key_and_no_retry_of_the_sdk(
     service: Service, provider: OpenAIProvider
 ) -> None:
+    service.answer = lambda connection, request: connection.sendall(json_answer(b'{"id":"resp_1","data":[]}'))
     provider.list_items("conv_1", limit=2, include=["a", "b"])
     provider.create_response({"input": "h\N{LATIN SMALL LETTER E WITH ACUTE}"})
 
@@ -258,7 +369,7 @@ def test_a_request_goes_out_whole_with_the_key_and_no_retry_of_the_sdk(
     assert b"Authorization: Bearer sk-test" in head
     assert b"Content-Type: application/json" in head
     assert b"User-Agent: OpenAI/Python" in head
-    assert body.decode() == '{"input":"h\N{LATIN SMALL LETTER E WITH ACUTE}"}'
+    assert body.decode() == '{"input":"h\N{LATIN SMALL LETTER E WITH ACUTE}","stream":true}'
 
 
 def test_an_answer_comes_back_with_every_header_and_unpacked(service: Service, client: httpx2.Client) -> None:
@@ -365,14 +476,12 @@ def test_an_answer_that_comes_before_the_request_was_read_is_heard(service: Serv
         connection, _ = listener.accept()
         connection.recv(1000)
         connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        connection.shutdown(socket.SHUT_WR)
-        while connection.recv(1 << 20):
-            pass
+        connection.close()
 
     thread = threading.Thread(target=refuse, daemon=True)
     thread.start()
 
-    answer = client.post(f"http://127.0.0.1:{listener.getsockname()[1]}", content=b"x" * 1_000_000)
+    answer = client.post(f"http://127.0.0.1:{listener.getsockname()[1]}", content=b"x" * 10_000_000)
 
     assert answer.status_code == 413
     listener.close()
@@ -381,12 +490,12 @@ def test_an_answer_that_comes_before_the_request_was_read_is_heard(service: Serv
 def test_a_redirect_is_followed_as_the_sdk_would(service: Service, provider: OpenAIProvider) -> None:
     def answer(connection: socket.socket, request: bytes) -> None:
         moved = b"HTTP/1.1 307 Moved\r\nLocation: /v2/responses\r\nContent-Length: 0\r\n\r\n"
-        connection.sendall(moved if b"/v1/" in request else JSON_ANSWER)
+        connection.sendall(moved if b"/v1/" in request else json_answer(b'{"id":"resp_1"}'))
 
     service.answer = answer
 
     for _ in range(2):
-        assert provider.create_response({"input": "hello"}) == {}
+        assert provider.create_response({"input": "hello"}) == {"id": "resp_1"}
     asked = [request.split(b" ")[1] for request in service.requests]
     # The first answer tells that there are redirects here.
     assert asked == [b"/v1/responses", *[b"/v1/responses", b"/v2/responses"] * 2]
@@ -401,11 +510,11 @@ def test_a_redirect_is_followed_as_the_sdk_would(service: Service, provider: Ope
         b"HTTP/1.1 200\r\ncontent-length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\nContent-Length:2\n\n{}",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nA: b\r\n folded\r\nContent-Length:\r\n 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 9\r\n\r\n"
         b"1;a=b\r\n{\r\n01\r\n}\r\n0\r\nX: y\r\n\r\n",
     ],
-    ids=["no reason", "line feeds", "after a 100", "said twice", "chunks before a length"],
+    ids=["no reason", "line feeds", "after a 100", "folded headers", "chunks before a length"],
 )
 @pytest.mark.parametrize("apart", [1, 7, 65536], ids=["byte by byte", "in pieces", "at once"])
 def test_an_answer_is_read_however_it_comes(service: Service, client: httpx2.Client, said: bytes, apart: int) -> None:
@@ -421,8 +530,9 @@ def test_an_answer_is_read_however_it_comes(service: Service, client: httpx2.Cli
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}and more",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}",
     ],
-    ids=["an old server", "no length", "more than it says"],
+    ids=["an old server", "no length", "more than it says", "a length beside another encoding"],
 )
 def test_after_some_answers_the_connection_is_done_with(service: Service, client: httpx2.Client, said: bytes) -> None:
     service.answer = saying(said, then_ends=b"Length" not in said)
@@ -440,7 +550,8 @@ def test_after_some_answers_the_connection_is_done_with(service: Service, client
         b"HTTP/1.1 2000 OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Le",
         b"HTTP/1.1 200 OK\r\nContent-Length 2\r\n\r\n{}",
-        b"HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length : 3\r\n\r\n{}",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
@@ -458,3 +569,30 @@ def test_what_is_no_answer_or_not_all_of_one_is_an_error(service: Service, clien
         with pytest.raises(httpx2.RemoteProtocolError):
             client.post(service.url, content=b"{}")
     assert len(service.connections) == 2, "and its connection is not used again"
+
+
+# --- A look at a connection -----------------------------------------------------------------------------------
+
+
+def test_a_look_takes_nothing_and_waits_for_nothing() -> None:
+    here, there = socket.socketpair()
+    assert peek(here) == "quiet"
+    there.sendall(b"!")
+    assert peek(here) == "talks"
+    assert here.recv(10) == b"!"
+    there.close()
+    assert peek(here) == "closed"
+    here.close()
+    assert peek(here) == "closed"
+
+
+def test_a_connection_that_another_thread_closes_meanwhile_is_closed() -> None:
+    class Closing(socket.socket):
+        number: int
+
+        def fileno(self) -> int:
+            return self.number
+
+    with Closing() as connection, Path(__file__).open() as file:
+        for connection.number in (1 << 20, file.fileno()):  # nothing's any more, and a file's that was opened since
+            assert peek(connection) == "closed"

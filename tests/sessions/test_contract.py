@@ -58,6 +58,10 @@ class TestMemory(OneProcessContract):
     def address(self, request: pytest.FixtureRequest, make_store_address: MakeAddress) -> StoreAddress:
         return address_of(request.param, make_store_address)
 
+    @pytest.mark.slow
+    def test_a_long_listing_is_complete(self, open_store: Callable[..., Any]) -> None:
+        super().test_a_long_listing_is_complete(open_store)
+
 
 class TestStore(SessionManagerContract):
     @pytest.fixture(params=ONE_HOST + NETWORKED)

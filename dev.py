@@ -29,7 +29,7 @@ STAMP = VENV / "installed.json"
 BASE_PYTHON = getattr(sys, "_base_executable", None) or sys.executable
 
 TEST_WORKERS = 4  # twice the cores of the smallest machine: much of the suite waits for leases to run out
-QUICK_WORKERS = 2  # here hardly a test waits, and each more has to load everything first
+QUICK_WORKERS = 3  # these wait less, and each worker has everything to load first
 
 
 def run(words: list[str]) -> NoReturn:

@@ -17,8 +17,8 @@ LONG = ("tests/faults/", "tests/deploy/", "tests/web/console/", "tests/web/v1/",
 """Few tests that take long: begun last they would keep one worker busy while the others have nothing left to do."""
 TOGETHER = ("tests/web/console/", "tests/web/v1/")
 """Folders whose files share what they talk to."""
-WAITING = {"SHORT_LEASE_SECONDS", "outlast"}
-"""A test of the contract that names one of these waits until a lease has run out."""
+WAITING = {"SHORT_LEASE_SECONDS", "outlast", "wait_until_dead"}
+"""A test that names one of these, of gateway.testing, waits until a lease has run out."""
 
 
 def is_quick(item: pytest.Item) -> bool:

@@ -1,29 +1,41 @@
 """Fixtures for every test: real servers, and a fresh store of each kind.
 
-Servers start when first asked for, once per pytest session (and xdist worker), and are up again before each test. A
-promised one that is missing fails the test; MariaDB, a real Redis and Chromium, which no wheel promises, are skipped on
-a developer's machine, and the end of the run says so in red.
+Servers start when first asked for, once per pytest session (and xdist worker); a test that leaves one dead fails, and
+the next one has it again. A promised one that is missing fails the test; MariaDB, a real Redis and Chromium, which no
+wheel promises, are skipped on a developer's machine, and the end of the run says so in red.
+
+With `--quick` no server starts: who starts one is skipped.
 """
 
+import gc
 import itertools
 import os
-import re
 import shutil
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import filterfalse
 from pathlib import Path
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
-from tests.server import claim_port
-from tests.servers import RUNNING, MariaDB, Postgres, Redis, Sentinel, Server, ServerMissingError, Valkey
+from tests.ports import ClaimedPort
+from tests.selection import STORES, ByStore, is_quick, longest_first
+from tests.servers import (
+    RUNNING,
+    MariaDB,
+    Postgres,
+    Redis,
+    Sentinel,
+    Server,
+    ServerError,
+    ServerMissingError,
+    Valkey,
+)
 from tests.support import NOT_TESTED, not_tested
 
-STORES = ["memory", "json", "sqlite", "postgresql", "mariadb", "valkey"]
 REDIS = ["redis"] if os.environ.get("CI") == "true" or shutil.which("redis-server") else []
 """A real Redis is held against the whole contract of stores; elsewhere Valkey stands for both."""
 
@@ -51,48 +63,49 @@ class StoreAddress:
         return self.name not in {"memory", "json", "sqlite"}
 
 
-def _serve(make: Callable[[], Server]) -> Iterator[Any]:
-    server = make()
-    try:
-        yield server.start()
-    finally:
-        server.close()
+def serve(make: Callable[[], Server]) -> Iterator[Any]:
+    with closing(make()) as server:
+        try:
+            server.start()
+        except ServerError as exc:  # pytest keeps it, and repeats it to each test that asks for this server
+            pytest.fail(str(exc), pytrace=False)
+        yield server
 
 
-def _serve_or_skip(make: Callable[[], Server]) -> Iterator[Any]:
+def serve_or_skip(make: Callable[[], Server]) -> Iterator[Any]:
     try:
         server = make()
     except ServerMissingError as exc:
         not_tested(exc.what, exc.install)
-    yield from _serve(lambda: server)
+    yield from serve(lambda: server)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    yield from _serve(Postgres)
+    yield from serve(Postgres)
 
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDB]:
-    yield from _serve_or_skip(MariaDB)
+    yield from serve_or_skip(MariaDB)
 
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[Valkey]:
     """Durable: what it acknowledged survives `kill`."""
-    yield from _serve(lambda: Valkey(durable=True))
+    yield from serve(lambda: Valkey(durable=True))
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Redis]:
     """A real Redis; durable."""
-    yield from _serve_or_skip(lambda: Redis(durable=True))
+    yield from serve_or_skip(lambda: Redis(durable=True))
 
 
 @pytest.fixture(scope="session")
 def sentinel() -> Iterator[Sentinel]:
     """A Sentinel with a Valkey master and its replica."""
-    yield from _serve(Sentinel)
+    yield from serve(Sentinel)
 
 
 @pytest.fixture(scope="session")
@@ -152,8 +165,8 @@ def store_address(request: pytest.FixtureRequest, make_store_address: Callable[[
 @pytest.fixture
 def free_port() -> Iterator[int]:
     """A port on 127.0.0.1 that nobody listens on."""
-    with claim_port() as claim:
-        yield claim.getsockname()[1]
+    with ClaimedPort() as port:
+        yield port.number
 
 
 @pytest.fixture(scope="session")
@@ -163,38 +176,41 @@ def chromium() -> str:
     return found or not_tested("the console in Chromium", "apt-get install chromium")
 
 
-def pytest_runtest_setup() -> None:
-    for server in RUNNING:  # a test that crashed one may have ended before it could start it again
-        server.start()
+@pytest.fixture(autouse=True)
+def _servers_left_running() -> Iterator[None]:
+    """The test fails if a server that others use too is dead after it; for them it is started again."""
+    yield  # set up first: what the test had for itself alone is closed by now
+    complaints = []
+    for server in [server for server in RUNNING if not server.running]:
+        RUNNING.remove(server)  # one that does not come back is not tried again after each test from now on
+        complaints.append(f"the test left {server.name} dead; see Server.crashed")
+        try:
+            server.start()
+        except ServerError as exc:
+            complaints.append(str(exc))
+    if complaints:
+        pytest.fail("\n".join(complaints), pytrace=False)
 
 
-LONG = ("tests/faults/", "tests/deploy/", "tests/web/console/", "tests/web/v1/", "tests/web/test_sessions_processes.py")
-"""Few tests that take long: begun last they would keep one worker busy while the others have nothing left to do."""
-TOGETHER = ("tests/web/console/", "tests/web/v1/")
-"""Folders whose files share what they talk to."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="only what needs no server, no browser and no real waiting")
 
 
-class ByStore(LoadScopeScheduling):
-    """What shares servers and processes runs on one worker: the tests of a file, those of each store by themselves."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return group_of(nodeid)
-
-
-def group_of(nodeid: str) -> str:
-    file, _, test = nodeid.partition("::")
-    if file.startswith(TOGETHER):
-        return file.rpartition("/")[0]
-    kinds = {*STORES, *REDIS} & set(re.split(r"[^a-z]+", test.partition("[")[2]))
-    return " ".join([file, *sorted(kinds)])
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick"):
+        Server.forbidden = "it starts a server, which is not quick"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes longest begins first."""
-    if not hasattr(config, "workerinput"):
-        return
-    sizes = Counter(group_of(item.nodeid) for item in items)
-    items.sort(key=lambda item: (not item.nodeid.startswith(LONG), -sizes[group_of(item.nodeid)]))
+    if config.getoption("quick"):
+        config.hook.pytest_deselected(items=list(filterfalse(is_quick, items)))
+        items[:] = filter(is_quick, items)
+    if hasattr(config, "workerinput"):
+        items.sort(key=longest_first(items))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # all that is loaded by now stays: a collection that looks through it takes half a second
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStore:

@@ -6,6 +6,8 @@ import threading
 import time
 from typing import Self
 
+from tests.ports import ClaimedPort
+
 
 class TcpProxy:
     """Listens on `port` of 127.0.0.1 and passes every connection on to `target_port`, until told otherwise."""
@@ -17,8 +19,9 @@ class TcpProxy:
         self._flowing = threading.Event()
         self._flowing.set()
         self._delay_seconds = 0.0
-        self._listener: socket.socket | None = None
-        self.port = self._listen(0)
+        self._claim = ClaimedPort()  # nobody else is to have it between `cut` and `heal`
+        self.port = self._claim.number
+        self._listen()
 
     def through(self, url: str) -> str:
         """The URL of the target, changed so that it leads through this proxy."""
@@ -51,16 +54,18 @@ class TcpProxy:
         self._delay_seconds = 0.0
         self._flowing.set()
         if self._listener is None:
-            self._listen(self.port)
+            self._listen()
 
-    close = cut
+    def close(self) -> None:
+        """Cut it for good."""
+        self.cut()
+        self._claim.close()
 
-    def _listen(self, port: int) -> int:
-        listener = socket.create_server(("127.0.0.1", port), backlog=512)  # sets SO_REUSEADDR: heal needs the port back
+    def _listen(self) -> None:
+        listener = socket.create_server(("127.0.0.1", self.port), backlog=512)  # sets SO_REUSEADDR
         with self._lock:
             self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-        return int(listener.getsockname()[1])
 
     def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):  # the listener was cut

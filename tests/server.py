@@ -1,22 +1,28 @@
-"""What every real server of the tests has in common: a process on a free port, in a folder of its own."""
+"""What every real server of the tests has in common: a process on ports and in a folder of its own."""
 
 import ctypes
 import importlib.util
 import os
 import pwd
-import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-RUNNING: list["Server"] = []  # every server that was started and not yet closed
+import pytest
+
+from tests.ports import ClaimedPort
+
+RUNNING: list["Server"] = []  # every server that came up and was not yet closed
 START_SECONDS = 30
+PORT_TRIES = 5
 DEV_EXTRA = "python3 dev.py test"
 
 # The kernel kills a child when the *thread* that made it ends, so all are made by one that lives as long as we do.
@@ -45,24 +51,17 @@ def package_folder(name: str, what: str, install: str = DEV_EXTRA) -> Path:
     return Path(package.origin).parent
 
 
-def claim_port() -> socket.socket:
-    """A port for one server: nobody listens on it, nobody else is given it while this socket is open, and it stays
-    free after a crash, being below those that the kernel gives to outgoing connections."""
-    while True:
-        claim = socket.socket(type=socket.SOCK_DGRAM)  # whoever wants the port for TCP claims its twin of UDP first
-        try:
-            claim.bind(("127.0.0.1", random.randrange(12_000, 32_000)))
-            with socket.socket() as probe:
-                probe.bind(claim.getsockname())
-            return claim
-        except OSError:
-            claim.close()
-
-
 class Server:
-    """One server process with a folder and a port of its own; `start` and `stop` may be called in any state."""
+    """One server process with a folder and ports of its own; `start` and `stop` may be called in any state.
+
+    Its ports are final once it has started: the first start takes others where a stranger was quicker.
+    """
 
     name: ClassVar[str]
+    port_count: ClassVar[int] = 1
+    """How many it listens on: `port` and `other_ports`."""
+    forbidden: ClassVar[str | None] = None
+    """Why none may start now: who starts one is skipped with these words."""
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     crash_signal: ClassVar[signal.Signals] = signal.SIGKILL
     user: ClassVar[str | None] = None  # run as this one when we are root
@@ -70,18 +69,18 @@ class Server:
     def __init__(self) -> None:
         # Not below pytest's tmp_path or root's TMPDIR: those shut every other user out.
         self.folder = Path(tempfile.mkdtemp(prefix="gateway-test-", dir="/tmp" if os.getuid() == 0 else None))
-        self._claim = claim_port()
-        self.port: int = self._claim.getsockname()[1]
+        self._claims: list[ClaimedPort] = []
+        self._claim_ports()
         self.log = self.folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._prepared = False
+        self._started = False
 
     def command(self) -> list[str | Path]:
         """What runs the server in the foreground."""
         raise NotImplementedError
 
     def prepare(self) -> None:
-        """Make the data folder; called once, before the first start."""
+        """Fill the empty folder; called before the first start."""
 
     def ping(self) -> None:
         """Raise anything as long as the server does not answer."""
@@ -100,15 +99,15 @@ class Server:
 
     def start(self) -> Self:
         """Return once the server answers; on the port and the data it had before."""
+        if Server.forbidden:
+            pytest.skip(Server.forbidden)
+        if not self.running:
+            if self._started:
+                self._launch()
+            else:
+                self._start_first()
         if self not in RUNNING:
             RUNNING.append(self)
-        if not self.running:
-            if not self._prepared:
-                self._give_away(self.folder)
-                self.prepare()
-                self._prepared = True
-            self._process = _spawner.submit(self._spawn).result()
-            self._await_answer()
         return self
 
     def stop(self) -> None:
@@ -119,14 +118,20 @@ class Server:
         """A crash: the process is gone at once and nothing is flushed."""
         self._end(self.crash_signal)
 
-    def restart(self) -> Self:
-        self.stop()
-        return self.start()
+    @contextmanager
+    def crashed(self) -> Iterator[None]:
+        """Crashed in this block and up again after it, whatever happens there: for a server that others use too."""
+        self.kill()
+        try:
+            yield
+        finally:
+            self.start()
 
     def close(self) -> None:
         """Crash it and remove every trace."""
         self.kill()
-        self._claim.close()
+        for claim in self._claims:
+            claim.close()
         if self in RUNNING:
             RUNNING.remove(self)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -134,6 +139,37 @@ class Server:
     def log_tail(self, lines: int = 20) -> str:
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
+
+    def _claim_ports(self) -> None:
+        """Take others than before."""
+        before, self._claims = self._claims, [ClaimedPort() for _ in range(self.port_count)]
+        self.port, *self.other_ports = (claim.number for claim in self._claims)
+        for claim in before:
+            claim.close()
+
+    def _start_first(self) -> None:
+        for tries_left in reversed(range(PORT_TRIES)):
+            self._give_away(self.folder)
+            self.prepare()
+            try:
+                self._launch()
+                self._started = True
+                return
+            except ServerError:
+                # "Address already in use", "Connection in use": each says it in this way.
+                if not tries_left or "in use" not in self.log_tail():
+                    raise
+            self._claim_ports()
+            shutil.rmtree(self.folder)
+            self.folder.mkdir(mode=0o700)
+
+    def _launch(self) -> None:
+        self._process = _spawner.submit(self._spawn).result()
+        try:
+            self._await_answer()
+        except BaseException:
+            self.kill()
+            raise
 
     def _run(self, command: list[str | Path], **options: Any) -> None:
         """Run a tool of the server to its end, as the server's user."""
@@ -198,7 +234,11 @@ class Server:
                 os.chown(path, identity["user"], identity["group"], follow_symlinks=False)
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()

@@ -1,11 +1,12 @@
-"""Real servers for the tests: each on a free port of 127.0.0.1, as root or as a user, gone with the test process.
+"""Real servers for the tests: each on a port of 127.0.0.1, as root or as a user, gone with the test process.
 
 A crash, and a network that fails:
 
     with Postgres() as server:
         url = server.database("shop")
-        server.kill()     # a crash
-        server.start()    # the same port, the same data
+        with server.crashed():
+            ...
+        ...    # up again: the same port, the same data
 
     with Valkey(durable=True) as server, TcpProxy(server.port) as network:
         url = network.through(server.url())
@@ -13,12 +14,13 @@ A crash, and a network that fails:
 """
 
 from tests.proxy import TcpProxy
-from tests.redis_servers import Redis, Sentinel, Valkey
+from tests.redis_servers import ClusterNode, Redis, Sentinel, Valkey
 from tests.server import RUNNING, Server, ServerError, ServerMissingError
 from tests.sql_servers import MariaDB, Postgres
 
 __all__ = [
     "RUNNING",
+    "ClusterNode",
     "MariaDB",
     "Postgres",
     "Redis",

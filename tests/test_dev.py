@@ -110,6 +110,22 @@ def test_words_go_to_pytest_alone(dev: ModuleType, calls: list[str], monkeypatch
     assert ran == [("pytest", "-k", "queue")]
 
 
+def test_a_quick_test_checks_everything_and_runs_what_is_quick(
+    dev: ModuleType, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[Call] = []
+
+    def in_venv(*command: str) -> int:
+        ran.append(command)
+        return 0
+
+    monkeypatch.setattr(dev, "in_venv", in_venv)
+    assert dev.test(["quick", "-k", "queue"]) == 0
+    assert [command[0] for command in ran] == ["ruff", "ruff", "mypy", "pytest"]
+    assert "--quick" in ran[-1]
+    assert ran[-1][-2:] == ("-k", "queue")
+
+
 def test_help_names_every_command(dev: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert dev.main([]) == 0
     shown = capsys.readouterr().out

@@ -168,6 +168,6 @@ def test_a_connection_is_kept_for_the_next_request(upstream: UpstreamProcess) ->
 
 def test_what_it_kept_survives_a_crash(upstream: UpstreamProcess, conversation_id: str) -> None:
     respond(upstream, conversation_id)
-    upstream.kill()
-    upstream.start()
+    with upstream.crashed():
+        pass
     assert count_items(upstream, conversation_id) == 2

@@ -48,6 +48,7 @@ def test_the_originals_file_goes_through_every_store_and_comes_back(
     assert records(gateway.folder / "back.json") == expected
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_killed_and_stopped_goes_on_where_it_was(gateway: Runner):
     expected = original_file(gateway.folder / "sessions.json", MANY)
     target = gateway.folder / "copy.json"

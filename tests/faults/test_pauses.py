@@ -1,7 +1,6 @@
 """A gateway that was paused for longer than its lease has lost its turns: when it goes on it asks the provider nothing
 more in their name."""
 
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -42,10 +41,9 @@ def test_a_turn_that_lost_its_session_in_a_pause_is_not_run_afterwards(
     with Clients(1) as clients:
         cut_off = clients.start(paused.turn, session_id, "too late", stream=stream)
         eventually(lambda: asked(upstream))
-        paused.signal(signal.SIGSTOP)
-        upstream.withdraw()
-        other.say(session_id, "meanwhile")
-        paused.signal(signal.SIGCONT)
+        with paused.paused():
+            upstream.withdraw()
+            other.say(session_id, "meanwhile")
         answer = cut_off.result()
     assert "turn_lost" in answer.text
     assert asked(upstream) == ["meanwhile"]

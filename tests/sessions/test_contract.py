@@ -18,6 +18,12 @@ NETWORKED = [name for name in STORES + REDIS if name not in {*ONE_PROCESS, *ONE_
 
 DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mysql+pymysql"}
 
+for slow in (
+    OneProcessContract.test_a_long_listing_is_complete,
+    SessionManagerContract.test_processes_that_ask_for_the_first_turn_at_once_share_one_conversation,
+):
+    pytest.mark.slow(slow)  # here, for the contract is there for others, too, who know no such mark
+
 MakeAddress = Callable[[str], Any]
 
 

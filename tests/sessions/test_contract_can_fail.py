@@ -210,6 +210,7 @@ def run(contract: type, test: str, open_store, tmp_path, **more):
     function(**{name: have[name]() for name in inspect.signature(function).parameters})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("defect", "test"), [pytest.param(*pair, id=f"{pair[0].__name__}-{pair[1]}") for pair in DEFECTS]
 )

@@ -230,6 +230,7 @@ def test_concurrent_edits_of_four_processes_lose_nothing(path: Path) -> None:
     assert alice.turns == 160
 
 
+@pytest.mark.slow
 def test_killed_a_hundred_times_the_file_parses_and_holds_every_acknowledged_session(path: Path) -> None:
     SessionsFile(path).edit(put(*(f"old-{number}" for number in range(500))))
     acknowledged = {f"old-{number}": f"conv_old-{number}" for number in range(500)}

@@ -1,7 +1,6 @@
 """Opening: URLs as redis-py reads them, Sentinel's, and one clear line for what cannot work."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -12,7 +11,7 @@ from gateway.model import SessionKey
 from gateway.sessions import open_sessions
 from gateway.sessions.redis import RedisSessionManager
 from gateway.sessions.redis.connect import explain_server, open_client
-from tests.servers import Sentinel, Valkey
+from tests.servers import ClusterNode, Sentinel, Valkey
 
 SECRET = "s3cret/word"
 
@@ -118,11 +117,7 @@ def test_a_master_that_no_sentinel_knows_is_a_wrong_setting(sentinel: Sentinel) 
 
 
 def test_a_cluster_is_not_supported_yet() -> None:
-    class Node(Valkey):
-        def command(self) -> list[str | Path]:
-            return [*super().command(), "--cluster-enabled", "yes"]
-
-    with Node() as node, pytest.raises(ConfigurationError, match="Cluster"):
+    with ClusterNode() as node, pytest.raises(ConfigurationError, match="Cluster"):
         open_sessions(node.url())
 
 

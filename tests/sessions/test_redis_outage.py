@@ -42,17 +42,15 @@ def test_a_turn_goes_on_when_the_server_crashed_and_came_back(store: SessionMana
     with store.turn(KEY) as turn:
         turn.bind("conv_1")
         turn.begin()
-        server.kill()
-        with pytest.raises(StoreUnavailableError):
-            store._write(turn.record)
-        with pytest.raises(StoreUnavailableError):
-            store.get(KEY)
-        server.start()
+        with server.crashed():
+            with pytest.raises(StoreUnavailableError):
+                store._write(turn.record)
+            with pytest.raises(StoreUnavailableError):
+                store.get(KEY)
         turn.note("resp_1")
-        server.kill()
         with ThreadPoolExecutor(1) as thread:
-            finishing = thread.submit(turn.finish, TurnState.COMPLETED)
-            server.start()
+            with server.crashed():
+                finishing = thread.submit(turn.finish, TurnState.COMPLETED)
             record = finishing.result(30)
     assert record.response_id == "resp_1"
     session = store.get(KEY)
@@ -140,11 +138,11 @@ def test_a_turn_goes_on_after_failovers(sentinel: Sentinel, prefix: str) -> None
         eventually(lambda: in_step(sentinel), 30)
 
         crashed = sentinel.master
-        assert sentinel.crash_master() is not crashed
-        eventually(lambda: answers(store), 30)
-        turn.note("resp_1")
-        assert store.get(KEY) == session
-        crashed.start()
+        with sentinel.crashed_master() as promoted:
+            assert promoted is not crashed
+            eventually(lambda: answers(store), 30)
+            turn.note("resp_1")
+            assert store.get(KEY) == session
         eventually(lambda: in_step(sentinel), 30)
 
         # An orderly one: the old master goes on answering, as a replica that takes no writes.

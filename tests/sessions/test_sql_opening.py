@@ -184,6 +184,7 @@ def test_a_store_from_before_there_were_api_keys_can_keep_them(name: str, make_s
         assert store.get(KEY) == session
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SQL)
 def test_many_processes_start_at_once_on_nothing(name: str, make_store_address: MAKE) -> None:
     address = make_store_address(name)

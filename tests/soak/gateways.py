@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.gateways import GatewayProcess
@@ -16,10 +18,15 @@ class NamedGateway(GatewayProcess):
         super().__init__(OPENAI_API_KEY=token, **settings)
         self.token = token
 
-    def signal(self, number: signal.Signals) -> None:
-        """To all of its processes."""
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """All of its processes stand still in this block."""
         assert self._process is not None
-        os.killpg(self._process.pid, number)
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._process.pid, signal.SIGCONT)
 
     def workers(self) -> list[Path]:
         """The folders that the kernel keeps about its workers."""

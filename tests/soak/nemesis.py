@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -97,10 +96,8 @@ class Nemesis:
 
     def pause(self, over: threading.Event) -> None:
         gateway = self._chance.choice(self._gateways)
-        with self._disturbing("pause", gateway):
-            gateway.signal(signal.SIGSTOP)
+        with self._disturbing("pause", gateway), gateway.paused():
             over.wait(self._lease_seconds * self._chance.choice([0.3, 1.5]))
-            gateway.signal(signal.SIGCONT)
 
     def cut(self, over: threading.Event) -> None:
         with self._between("cut") as network:
@@ -127,10 +124,8 @@ class Nemesis:
                 network.heal()
 
     def crash(self, over: threading.Event) -> None:
-        with self._disturbing("crash", None):
-            self._store.kill()
+        with self._disturbing("crash", None), self._store.crashed():
             over.wait(self._chance.uniform(0, 0.5))
-            self._store.start()
 
     @contextmanager
     def _between(self, kind: str) -> Iterator[TcpProxy]:

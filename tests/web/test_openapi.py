@@ -339,6 +339,7 @@ CHECKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 def test_schemathesis_finds_no_reply_that_is_not_as_it_says(open_house: OpenHouse, mode: GenerationMode) -> None:
     """Requests out of the document itself, sound ones and broken ones, the same in every run."""

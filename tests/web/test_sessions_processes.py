@@ -72,16 +72,16 @@ def test_an_erasure_outlives_the_gateway_that_began_it(
     with Clients(1) as clients:
         cut_off = clients.start(requests.delete, f"{one.url}/sessions/bob", timeout=60)
         eventually(lambda: service.seen()["waiting"])
-        one.kill()
-        with pytest.raises(requests.ConnectionError):
-            cut_off.result()
-    assert other.get("/sessions/bob").json()["status"] == "erasing"
-    assert other.turn("bob", "hello?", on_busy="reject").status_code == 409
+        with one.crashed():
+            with pytest.raises(requests.ConnectionError):
+                cut_off.result()
+            assert other.get("/sessions/bob").json()["status"] == "erasing"
+            assert other.turn("bob", "hello?", on_busy="reject").status_code == 409
 
-    def erased() -> bool:
-        return requests.delete(f"{other.url}/sessions/bob", timeout=60).status_code in (200, 404)
+            def erased() -> bool:
+                return requests.delete(f"{other.url}/sessions/bob", timeout=60).status_code in (200, 404)
 
-    eventually(erased, 60)
-    with opened(address) as sessions:
-        assert not sessions.erasures()
-    assert other.get("/sessions?prefix=bob").json()["data"] == []
+            eventually(erased, 60)
+            with opened(address) as sessions:
+                assert not sessions.erasures()
+            assert other.get("/sessions?prefix=bob").json()["data"] == []

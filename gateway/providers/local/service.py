@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.providers.base import StreamEvent
 from gateway.providers.local.checks import (
+    check_json,
     parse_conversation_id,
     parse_limit,
     parse_metadata,
@@ -63,6 +64,7 @@ class LocalService:
     # --- Conversations and items ---------------------------------------------------------------------------
 
     def create_conversation(self, body: Mapping[str, Any]) -> JSON:
+        check_json(body)
         posted = parse_posted_items(body.get("items") or [])
         return self._log.create_conversation(parse_metadata(body.get("metadata")), _parse_items(posted))
 
@@ -70,6 +72,7 @@ class LocalService:
         return self._log.retrieve_conversation(parse_conversation_id(conversation_id))
 
     def update_conversation(self, conversation_id: str, body: Mapping[str, Any]) -> JSON:
+        check_json(body)
         if "metadata" not in body:
             raise missing_parameter("metadata")
         return self._log.update_conversation(parse_conversation_id(conversation_id), parse_metadata(body["metadata"]))
@@ -89,6 +92,7 @@ class LocalService:
         )
 
     def add_items(self, conversation_id: str, body: Mapping[str, Any]) -> JSON:
+        check_json(body)
         posted = parse_posted_items(body.get("items"))
         return self._log.add_items(parse_conversation_id(conversation_id), _parse_items(posted))
 
@@ -108,6 +112,7 @@ class LocalService:
 
     def stream_response(self, body: Mapping[str, Any]) -> Generator[StreamEvent, None, None]:
         """One response. Its turn joins the conversation before the last event is given; closing early loses it."""
+        check_json(body)
         request = parse_request(body, default_model=self._default_model)
         run = self._log.begin(request)
         writer = EventWriter(run.response)

@@ -131,6 +131,11 @@ ITEM_VALUES += [[{"type": "input_text", "text": "a", "annotations": 7}], [{"type
 ITEM_VALUES += [[{"type": "output_text", "text": "a", "annotations": [None]}], [{"type": "refusal", "refusal": {}}]]
 ITEM_VALUES += [[{"type": "summary_text", "text": 7}], {"type": "search", "query": 7, "queries": 7, "commands": 7}]
 
+SCHEMA_FIELDS = ["$ref", "$defs", "type", "properties", "required", "items", "minItems", "enum", "const", "anyOf"]
+SCHEMA_FIELDS += ["oneOf", "allOf", "minLength", "maxLength", "pattern", "format", "minimum", "multipleOf"]
+SCHEMA_VALUES: list[object] = [None, True, 7, -1, 10**10, 1e300, "", "x", "(", "#", "#/$defs/a", "null", [], {}, [7]]
+SCHEMA_VALUES += [["x"], [[]], [{}], {"a": 7}, {"$ref": "#"}, [{"$ref": "#"}], {"a": {"$ref": "#/$defs/a"}}, [True, 7]]
+
 BODIES: list[bytes] = [
     b"",
     b" ",
@@ -302,6 +307,9 @@ class Fuzzer:
             yield self._attempt(method, path, body=_encode({**body, name: pick(VALUES)}))
             if name in ("input", "items"):
                 yield self._attempt(method, path, body=_encode({**body, name: self._odd_items()}))
+        if (rule.endpoint, method) == ("v1.responses.create", "POST"):
+            for schema in [self._odd_schema() for _ in range(10)]:
+                yield from self._with_schema(path, body, schema)
         two = {pick(self._fields(route)): pick(VALUES) for _ in range(2)}
         yield self._attempt(method, path, body=_encode({**body, **two}))
         yield self._attempt(method, path, body=pick(BODIES))
@@ -333,6 +341,23 @@ class Fuzzer:
         sound |= {"content": "a", "output": "a", "summary": []}
         odd = {pick(ITEM_FIELDS): pick(ITEM_VALUES) for _ in range(3)}
         return [{"role": "user", "content": "a"}, {**sound, **odd}]
+
+    def _odd_schema(self) -> dict[str, object]:
+        """A schema of an object with odd schemas in it, or odd itself."""
+        pick = self._random.choice
+        parts = [{pick(SCHEMA_FIELDS): pick(SCHEMA_VALUES) for _ in range(2)} for _ in range(3)]
+        listed = {"type": "array", "minItems": 2, "items": parts[1]}
+        sound = {"type": "object", "properties": {"a": parts[0], "b": listed}, "required": ["a", "b"]}
+        return pick([sound, {**sound, **parts[2]}, parts[2]])
+
+    def _with_schema(self, path: bytes, body: dict[str, Any], schema: object) -> Iterator[Attempt]:
+        """The form of an answer, in a conversation and in none, and the arguments of a function."""
+        form = {"text": {"format": {"type": "json_schema", "name": "form", "schema": schema}}}
+        function = {"type": "function", "name": "f", "parameters": schema}
+        called = {"tools": [function], "tool_choice": "required"}
+        # A call that stayed in the conversation would be asked for by every turn after it.
+        for asked in (form, {**form, "conversation": None}, {**called, "conversation": None}):
+            yield self._attempt("POST", path, body=_encode({**body, **asked}))
 
     @staticmethod
     def _valid_body(route: Route | None) -> dict[str, Any]:

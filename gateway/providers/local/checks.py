@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from gateway.providers.base import ITEMS_A_CALL, PAGE_LIMIT
 from gateway.providers.local.wire import (
@@ -16,9 +19,21 @@ from gateway.providers.local.wire import (
     missing_parameter,
 )
 
+_WRITTEN_INTEGER = re.compile(r"-?[0-9]{1,18}")
+
 METADATA_PAIRS = 16
 METADATA_KEY = 64
 METADATA_VALUE = 512
+
+
+def check_json(body: Mapping[str, Any]) -> None:
+    """Refuses what cannot be written as JSON, such as half a surrogate pair, a number of more than 64 bits, or
+    hundreds of levels.
+    """
+    try:
+        orjson.dumps([[dict(body)]])  # what is told or kept of it lies up to two levels deeper
+    except orjson.JSONEncodeError as exc:
+        raise WireError(400, "Invalid body: failed to parse JSON value.", code="invalid_json") from exc
 
 
 def parse_metadata(value: Any) -> dict[str, str]:
@@ -58,8 +73,6 @@ def parse_metadata(value: Any) -> dict[str, str]:
 
 
 def parse_integer(param: str, value: Any, *, least: int, most: int | None = None) -> int:
-    if isinstance(value, str) and value.removeprefix("-").isdecimal():
-        value = int(value)  # as a query string brings it
     if not isinstance(value, int) or isinstance(value, bool):
         raise invalid_type(param, "an integer", value)
     if value < least:
@@ -80,6 +93,9 @@ def parse_integer(param: str, value: Any, *, least: int, most: int | None = None
 
 
 def parse_limit(value: Any) -> int:
+    """How long a page may be; a query string brings it as text."""
+    if isinstance(value, str) and _WRITTEN_INTEGER.fullmatch(value):
+        value = int(value)
     return parse_integer("limit", value, least=1, most=PAGE_LIMIT)
 
 

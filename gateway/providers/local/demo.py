@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
 
 from gateway.providers.local.items import parts_of, text_of, words_of
-from gateway.providers.local.minimal import minimal_instance
+from gateway.providers.local.minimal import SchemaError, minimal_instance
 from gateway.providers.local.models import (
     CallDelta,
     CallStarted,
@@ -25,7 +26,7 @@ from gateway.providers.local.models import (
     Pieces,
     TextDelta,
 )
-from gateway.providers.local.wire import JSON, new_id
+from gateway.providers.local.wire import JSON, WireError, new_id
 
 _CALL = re.compile(r"\bcall\s+([A-Za-z0-9_-]+)\s*", re.IGNORECASE)
 _WORD = re.compile(r"\s*\S+|\s+$")
@@ -34,6 +35,7 @@ _CHUNK = re.compile(r".{1,12}", re.DOTALL)
 _QUOTED = 6
 _QUOTE_LENGTH = 240
 _PICTURE_TOKENS = 85
+_CALLS_AN_ANSWER = 16
 
 
 class DemoModel(Model):
@@ -43,15 +45,9 @@ class DemoModel(Model):
         self._name = name
 
     def start(self, request: ModelRequest) -> Pieces:
-        limit = request.body.get("max_output_tokens")
-        used, reason = 0, None
-        for piece, tokens in self._answer(request):
-            if limit is not None and used + tokens > limit:
-                used, reason = limit, "max_output_tokens"
-                break
-            used += tokens
-            yield piece
-        yield Finished(_input_tokens(request), used, incomplete_reason=reason)
+        # Thought out before the first piece: what cannot be answered is refused.
+        calls = _calls(request)
+        return _pieces(request, calls, "" if calls else _text(request))
 
     def check(self) -> None:
         pass
@@ -62,15 +58,26 @@ class DemoModel(Model):
     def list_models(self) -> list[JSON]:
         return [{"id": self._name, "object": "model", "created": 0, "owned_by": "gateway"}]
 
-    def _answer(self, request: ModelRequest) -> Iterator[tuple[Piece, int]]:
-        calls = _calls(request)
-        for name, arguments in calls:
-            yield CallStarted(name, new_id("call")), _tokens(name)
-            for chunk in _CHUNK.findall(arguments):
-                yield CallDelta(chunk), _tokens(chunk)
-        if not calls:
-            for word in _WORD.findall(_text(request)):
-                yield TextDelta(word), _tokens(word)
+
+def _pieces(request: ModelRequest, calls: Sequence[tuple[str, str]], text: str) -> Pieces:
+    limit = request.body.get("max_output_tokens")
+    used, reason = 0, None
+    for piece, tokens in _answer(calls, text):
+        if limit is not None and used + tokens > limit:
+            used, reason = limit, "max_output_tokens"
+            break
+        used += tokens
+        yield piece
+    yield Finished(_input_tokens(request), used, incomplete_reason=reason)
+
+
+def _answer(calls: Sequence[tuple[str, str]], text: str) -> Iterator[tuple[Piece, int]]:
+    for name, arguments in calls:
+        yield CallStarted(name, new_id("call")), _tokens(name)
+        for chunk in _CHUNK.findall(arguments):
+            yield CallDelta(chunk), _tokens(chunk)
+    for word in _WORD.findall(text):
+        yield TextDelta(word), _tokens(word)
 
 
 # --- What it answers ---------------------------------------------------------------------------------------
@@ -81,7 +88,15 @@ def _text(request: ModelRequest) -> str:
     form = (request.body.get("text") or {}).get("format") or {}
     latest = said[-1] if said else ""
     if form.get("type") == "json_schema":
-        return orjson.dumps(minimal_instance(form["schema"], latest)).decode()
+        try:
+            return _in_form(form["schema"], latest)
+        except SchemaError as exc:
+            raise WireError(
+                400,
+                f"Invalid schema for response_format: {exc}.",
+                code="invalid_json_schema",
+                param="text.format.schema",
+            ) from exc
     if form.get("type") == "json_object":
         return orjson.dumps({"you_said": latest, "you_said_before": said[:-1]}).decode()
     if outputs := _outputs_since_the_last_message(request.items):
@@ -101,6 +116,10 @@ def _text(request: ModelRequest) -> str:
         f"You said: {_quote(latest)}. I remember: earlier you said {', then '.join(map(_quote, kept))}. "
         f"That makes {len(said)} messages from you in this conversation."
     )
+
+
+def _in_form(schema: JSON, words: str) -> str:
+    return orjson.dumps(minimal_instance(schema, words)).decode()
 
 
 def _is_users(item: JSON) -> bool:
@@ -148,26 +167,33 @@ def _calls(request: ModelRequest) -> list[tuple[str, str]]:
 
 
 def _asked_for(text: str, functions: Mapping[str, JSON]) -> list[tuple[str, str]]:
-    calls = []
-    for found in _CALL.finditer(text):
-        name = found[1]
-        if name in functions:
-            calls.append((name, _given_arguments(text[found.end() :]) or _arguments(functions[name], text)))
-    return calls
+    calls = ((found[1], found.end()) for found in _CALL.finditer(text) if found[1] in functions)
+    return [
+        (name, _given_arguments(text, end) or _arguments(functions[name], text))
+        for name, end in islice(calls, _CALLS_AN_ANSWER)
+    ]
 
 
-def _given_arguments(text: str) -> str | None:
-    if not text.startswith("{"):
+def _given_arguments(text: str, start: int) -> str | None:
+    if not text.startswith("{", start):
         return None
     try:
-        given, _ = json.JSONDecoder().raw_decode(text)
-    except ValueError:
+        given, _ = json.JSONDecoder().raw_decode(text, start)
+        return orjson.dumps(given).decode()
+    except (ValueError, TypeError, RecursionError):  # not JSON, or not what JSON can be written of
         return None
-    return orjson.dumps(given).decode()
 
 
 def _arguments(function: JSON, words: str) -> str:
-    return orjson.dumps(minimal_instance(function.get("parameters") or {"type": "object"}, words)).decode()
+    try:
+        return _in_form(function.get("parameters") or {"type": "object"}, words)
+    except SchemaError as exc:
+        raise WireError(
+            400,
+            f"Invalid schema for function '{function['name']}': {exc}.",
+            code="invalid_function_parameters",
+            param="tools",
+        ) from exc
 
 
 def _outputs_since_the_last_message(items: Sequence[JSON]) -> list[tuple[str, str]]:

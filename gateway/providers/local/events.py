@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import StreamEvent
-from gateway.providers.local.items import PREFIXES, output_text
+from gateway.providers.local.items import output_text, parse_output_item
 from gateway.providers.local.models import (
     Annotation,
     CallDelta,
@@ -20,6 +20,9 @@ from gateway.providers.local.models import (
     WholeItem,
 )
 from gateway.providers.local.wire import JSON, WireError, new_id, server_error
+
+# More cannot be added up, nor read by everybody who is told of it.
+_MOST_TOKENS = 2**53
 
 
 class EventWriter:
@@ -39,19 +42,20 @@ class EventWriter:
         yield self._event("response.in_progress", response=self.response)
 
     def feed(self, piece: Piece) -> Iterator[StreamEvent]:
+        """Refuses a piece that is not what its type says, or that does not belong here."""
         match piece:
-            case TextDelta(text):
+            case TextDelta(str(text)):
                 yield from self._open_part("output_text")
                 self._words.append(text)
                 yield self._event("response.output_text.delta", **self._place(), delta=text, logprobs=[])
-            case RefusalDelta(text):
+            case RefusalDelta(str(text)):
                 yield from self._open_part("refusal")
                 self._words.append(text)
                 yield self._event("response.refusal.delta", **self._place(), delta=text)
-            case Annotation(annotation):
+            case Annotation(dict(annotation)):
                 yield from self._open_part("output_text")
                 yield from self._annotate(annotation)
-            case CallStarted(name, call_id):
+            case CallStarted(str(name), str(call_id)) if name and call_id:
                 yield from self._open_item(
                     {
                         "id": new_id("fc"),
@@ -62,19 +66,20 @@ class EventWriter:
                         "name": name,
                     }
                 )
-            case CallDelta(arguments):
+            case CallDelta(str(arguments)) if self._item is not None and self._item["type"] == "function_call":
                 self._words.append(arguments)
                 yield self._event("response.function_call_arguments.delta", **self._item_place(), delta=arguments)
             case WholeItem(item):
-                kind = item["type"]
-                yield from self._open_item({"id": new_id(PREFIXES.get(kind, "item")), **item})
+                yield from self._open_item(parse_output_item(item))
                 yield from self._close_item()
-            case Finished():
+            case Finished() if _is_sound(piece):
                 self._finished = piece
                 yield from self._close_item()
+            case _:
+                raise server_error("The model's answer makes no sense.")
 
-    def complete(self) -> None:
-        """The response is what the pieces made it."""
+    def complete(self) -> StreamEvent:
+        """The response is what the pieces made it; its last event."""
         finished = self._finished
         if finished is None:
             raise server_error("The model's answer broke off.")
@@ -92,20 +97,23 @@ class EventWriter:
                 "total_tokens": finished.input_tokens + finished.output_tokens,
             },
         )
+        return self._ending()
 
-    def fail(self, error: WireError) -> None:
-        """The response failed, and has no output."""
+    def fail(self, error: WireError) -> StreamEvent:
+        """The response failed, and has no output; its last event."""
         code = error.error["code"] or "server_error"
         self.response.update(
             status="failed", output=[], usage=None, error={"code": code, "message": error.error["message"]}
         )
+        return self._ending()
 
     def cancel(self) -> None:
         """The caller hung up: the turn is lost."""
         self.response.update(status="cancelled", output=[], usage=None)
 
-    def ending(self) -> StreamEvent:
-        return self._event(f"response.{self.response['status']}", response=self.response)
+    def _ending(self) -> StreamEvent:
+        # Another may take its place, and its number.
+        return self._written(f"response.{self.response['status']}", response=self.response)
 
     # --- Items and parts -----------------------------------------------------------------------------------
 
@@ -183,6 +191,17 @@ class EventWriter:
         return {**self._item_place(), "content_index": len(self._item["content"])}
 
     def _event(self, event_type: str, **fields: Any) -> StreamEvent:
-        data = orjson.dumps({"type": event_type, "sequence_number": self._sequence, **fields})
+        event = self._written(event_type, **fields)
         self._sequence += 1
-        return StreamEvent(event_type, data)
+        return event
+
+    def _written(self, event_type: str, **fields: Any) -> StreamEvent:
+        return StreamEvent(event_type, orjson.dumps({"type": event_type, "sequence_number": self._sequence, **fields}))
+
+
+def _is_sound(end: Finished) -> bool:
+    counts = (end.input_tokens, end.output_tokens, end.cached_tokens, end.reasoning_tokens)
+    names = (end.incomplete_reason, end.model)
+    return all(isinstance(count, int) and 0 <= count <= _MOST_TOKENS for count in counts) and all(
+        name is None or isinstance(name, str) for name in names
+    )

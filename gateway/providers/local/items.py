@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.providers.local.checks import parse_object
-from gateway.providers.local.wire import JSON, invalid_type, invalid_value, is_id, missing_parameter, new_id
+from gateway.providers.local.wire import (
+    JSON,
+    WireError,
+    invalid_type,
+    invalid_value,
+    is_id,
+    missing_parameter,
+    new_id,
+    server_error,
+)
 
 PREFIXES = {
     "message": "msg",
@@ -102,6 +111,23 @@ def parse_item(value: Any, param: str) -> JSON:
     if kind not in _WITHOUT_STATUS:
         return {"id": item_id, "type": kind, "status": "completed", **_without(item, "id", "type")}
     return {"id": item_id, "type": kind, **_without(item, "id", "type")}
+
+
+def parse_output_item(value: Any) -> JSON:
+    """An item that a model gave whole, with an id of ours. Its type may be newer than we are; one that we know is held
+    to what a client may post, for it is read like that from then on.
+    """
+    try:
+        item = parse_object("output", value)
+        kind = item.get("type")
+        if not isinstance(kind, str):
+            raise missing_parameter("output.type")
+        item = _without(item, "id")
+        if kind in PREFIXES:
+            item = parse_item(item, "output")
+    except WireError as exc:
+        raise server_error("The model's answer makes no sense.") from exc
+    return {**item, "id": new_id(PREFIXES.get(kind, "item"))}
 
 
 def with_id(item: JSON) -> JSON:

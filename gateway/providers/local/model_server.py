@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import urllib3
-from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.exceptions import HTTPError, LocationParseError, ReadTimeoutError
 from urllib3.util import Timeout, parse_url
 
 from gateway.errors import ConfigurationError
@@ -53,7 +53,8 @@ class ModelServer:
 
     def check(self) -> None:
         """Raises unless a server answers at all: what it says is asked with the first turn."""
-        self._send("GET", "/models", None, timeout=Timeout(total=_CHECK_SECONDS)).release_conn()
+        # Unread, so that its connection is of no use to anybody else.
+        self._send("GET", "/models", None, timeout=Timeout(total=_CHECK_SECONDS)).close()
 
     def close(self) -> None:
         self._pool.clear()
@@ -69,6 +70,9 @@ class ModelServer:
                 redirect=False,
                 preload_content=False,
             )
+        except ReadTimeoutError as exc:
+            # It may be at work on an answer, so that this is not asked again like what it never heard.
+            raise server_error("The model server fell silent.", status=503 if body is None else 500) from exc
         except HTTPError as exc:
             raise server_error("The model server cannot be reached.", status=503) from exc
 
@@ -104,7 +108,8 @@ def model_error(error: Any, status: int = 500, headers: Mapping[str, str] | None
     if status in (401, 403):
         return WireError(status, message, code=code)
     if status in (400, 413, 422) or code == "model_not_found":
-        return WireError(400, message, code=code, param=error.get("param"))
+        param = error.get("param")
+        return WireError(400, message, code=code, param=param if isinstance(param, str) else None)
     return server_error(message, status=503 if status == 503 else 500)
 
 

@@ -41,7 +41,7 @@ def _input(items: Sequence[JSON]) -> Iterator[JSON]:
             # Empty reasoning says nothing to a server that does not have it stored.
             if item.get("encrypted_content") or item.get("content") or item["summary"]:
                 yield item
-        elif item.get("role") == "assistant":
+        elif (item["type"], item.get("role")) == ("message", "assistant"):
             yield {"role": "assistant", "content": text_of(item)}
         else:
             yield {name: value for name, value in item.items() if name not in ("id", "status")}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 from gateway.providers.base import StreamEvent
 from gateway.providers.local.checks import (
+    check_json,
     parse_conversation_id,
     parse_limit,
     parse_metadata,
@@ -63,6 +64,7 @@ class LocalService:
     # --- Conversations and items ---------------------------------------------------------------------------
 
     def create_conversation(self, body: Mapping[str, Any]) -> JSON:
+        check_json(body)
         posted = parse_posted_items(body.get("items") or [])
         return self._log.create_conversation(parse_metadata(body.get("metadata")), _parse_items(posted))
 
@@ -70,6 +72,7 @@ class LocalService:
         return self._log.retrieve_conversation(parse_conversation_id(conversation_id))
 
     def update_conversation(self, conversation_id: str, body: Mapping[str, Any]) -> JSON:
+        check_json(body)
         if "metadata" not in body:
             raise missing_parameter("metadata")
         return self._log.update_conversation(parse_conversation_id(conversation_id), parse_metadata(body["metadata"]))
@@ -89,6 +92,7 @@ class LocalService:
         )
 
     def add_items(self, conversation_id: str, body: Mapping[str, Any]) -> JSON:
+        check_json(body)
         posted = parse_posted_items(body.get("items"))
         return self._log.add_items(parse_conversation_id(conversation_id), _parse_items(posted))
 
@@ -108,6 +112,7 @@ class LocalService:
 
     def stream_response(self, body: Mapping[str, Any]) -> Generator[StreamEvent, None, None]:
         """One response. Its turn joins the conversation before the last event is given; closing early loses it."""
+        check_json(body)
         request = parse_request(body, default_model=self._default_model)
         run = self._log.begin(request)
         writer = EventWriter(run.response)
@@ -115,22 +120,26 @@ class LocalService:
         try:
             with self._keeper.holding(run.response_id):
                 asked = ModelRequest(request.model, [*run.history, *run.posted], body)
-                with closing(self._model.start(asked)) as pieces:
+                with _model_errors():
+                    started = self._model.start(asked)
+                with closing(started) as pieces:
                     opened = True
                     yield from writer.opening()
                     try:
-                        for piece in pieces:
-                            yield from writer.feed(piece)
-                        writer.complete()
+                        with _model_errors():
+                            for piece in pieces:
+                                yield from writer.feed(piece)
+                            ending = writer.complete()
                     except WireError as error:
-                        writer.fail(error)
+                        ending = writer.fail(error)
                 settled = True
                 if not self._log.finish(run, writer.response):
-                    writer.fail(server_error("The response took too long to be renewed and lost its conversation."))
+                    lost = "The response took too long to be renewed and lost its conversation."
+                    ending = writer.fail(server_error(lost))
         finally:
             if not settled:
                 self._abandon(run, writer if opened else None)
-        yield writer.ending()
+        yield ending
 
     def retrieve_response(self, response_id: str) -> JSON:
         return self._log.retrieve_response(_response_id(response_id)) | _BILLING
@@ -143,11 +152,13 @@ class LocalService:
     # --- The rest ------------------------------------------------------------------------------------------
 
     def list_models(self) -> JSON:
-        return {"object": "list", "data": self._model.list_models()}
+        with _model_errors():
+            return {"object": "list", "data": self._model.list_models()}
 
     def check(self) -> None:
         self._log.check()
-        self._model.check()
+        with _model_errors():
+            self._model.check()
 
     def close(self) -> None:
         self._keeper.close()
@@ -170,6 +181,18 @@ class LocalService:
         """The keeper goes on trying while a reader keeps erased text in the database's files."""
         if self._log.scrub_is_owed:
             self._keeper.wake()
+
+
+@contextmanager
+def _model_errors() -> Iterator[None]:
+    """Whatever a model raises reads as an error of the service's: nobody knows what a server may answer."""
+    try:
+        yield
+    except WireError:
+        raise
+    except Exception as exc:
+        _log.warning("The model's answer could not be read.", exc_info=True)
+        raise server_error("The model's answer could not be read.") from exc
 
 
 def fold_response(events: Iterator[StreamEvent]) -> JSON:

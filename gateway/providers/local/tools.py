@@ -31,7 +31,8 @@ def parse_tool_choice(value: Any, tools: list[JSON]) -> str | JSON:
             )
         return value
     choice = parse_object("tool_choice", value)
-    if choice.get("type") == "function" and choice.get("name") not in [tool.get("name") for tool in tools]:
+    functions = [tool["name"] for tool in tools if tool["type"] == "function"]
+    if choice.get("type") == "function" and choice.get("name") not in functions:
         raise WireError(400, f"Tool choice '{choice.get('name')}' not found in 'tools' parameter.", param="tool_choice")
     return choice
 

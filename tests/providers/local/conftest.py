@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from gateway.providers.local import LocalProvider, WireError
+from tests.providers.local.model_servers import ModelServer, model_server
 from tests.upstream import UpstreamProcess
 
 JSON = dict[str, Any]
+Open = Callable[..., LocalProvider]
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -25,7 +27,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def make_provider() -> Iterator[Callable[..., LocalProvider]]:
+def make_provider() -> Iterator[Open]:
     """Makes providers that are closed at the end."""
     made: list[LocalProvider] = []
 
@@ -39,15 +41,37 @@ def make_provider() -> Iterator[Callable[..., LocalProvider]]:
 
 
 @pytest.fixture
-def everywhere(database: str, make_provider: Callable[..., LocalProvider]) -> LocalProvider:
+def everywhere(database: str, make_provider: Open) -> LocalProvider:
     """The provider, once on every kind of database."""
     return make_provider(database)
 
 
 @pytest.fixture
-def provider(tmp_path: Path, make_provider: Callable[..., LocalProvider]) -> LocalProvider:
+def provider(tmp_path: Path, make_provider: Open) -> LocalProvider:
     """The provider on SQLite."""
     return make_provider(tmp_path / "local.db")
+
+
+@pytest.fixture
+def model() -> Iterator[ModelServer]:
+    """A model server."""
+    with model_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["chat", "responses"])
+def api(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def ask(model: ModelServer, tmp_path: Path, make_provider: Open) -> Open:
+    """Makes a provider whose model is the server, spoken to in this API."""
+
+    def make(api: str, timeout_seconds: float = 5) -> LocalProvider:
+        return make_provider(tmp_path / "local.db", model_url=model.url, model_api=api, timeout_seconds=timeout_seconds)
+
+    return make
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,15 @@
 import json
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.providers.local import LocalProvider
-from gateway.providers.local.minimal import minimal_instance
+from gateway.providers.local import LocalProvider, WireError
+from gateway.providers.local.minimal import SchemaError, minimal_instance
 from tests.providers.local.conftest import text_of, user
+from tests.providers.local.spoiling import RUNS, odd_values
 
 OBJECT = {"type": "object", "properties": {"word": {"type": "string"}, "count": {"type": "integer", "minimum": 2}}}
 TOOLS: list[dict[str, Any]] = [
@@ -174,3 +178,146 @@ def test_an_answer_stops_at_its_limit(provider: LocalProvider) -> None:
     assert response["usage"]["output_tokens"] == 5
     assert len(text_of(response)) <= 20
     assert len(provider.list_items(conversation_id)["data"]) == 2
+
+
+# --- Schemas that nobody should send -----------------------------------------------------------------------
+
+
+def form(schema: Any) -> dict[str, Any]:
+    return {"input": "Hi", "text": {"format": {"type": "json_schema", "name": "form", "schema": schema}}}
+
+
+def refusal(provider: LocalProvider, asked: dict[str, Any]) -> tuple[int, Any, Any]:
+    with pytest.raises(WireError) as caught:
+        provider.service.create_response(asked)
+    return caught.value.status, caught.value.error["code"], caught.value.error["param"]
+
+
+def lists(of: Any, *lengths: int) -> dict[str, Any]:
+    return {"type": "array", "minItems": lengths[0], "items": lists(of, *lengths[1:]) if lengths[1:] else of}
+
+
+MANY = [f"name {number}" for number in range(20_000)]
+TOO_MUCH: dict[str, dict[str, Any]] = {
+    "a long text": {"type": "string", "minLength": 100_000_000},
+    "a long list": {"type": "array", "minItems": 10**10},
+    "lists of lists": lists({"type": "null"}, 300, 300, 300, 300),
+    "many names": {"type": "object", "required": MANY},
+    "a long constant": {"const": "x" * 500_000},
+    "a constant again and again": lists({"const": "x" * 1000}, 300),
+    "itself twice": {"properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}, "required": ["a", "b"]},
+    "lists of itself": lists({"$ref": "#"}, 300),
+    "a large part in each of many": lists(
+        {"allOf": [{"$ref": "#/$defs/large"}]}, 300, 300
+    ) | {"$defs": {"large": {"properties": dict.fromkeys(MANY, True)}}},
+    "a large number": {"type": "integer", "minimum": 1e300},
+    "a fine step": {"type": "number", "minimum": 1, "multipleOf": 1e-300},
+}  # fmt: skip
+WRONG: list[Any] = [
+    {"$ref": "#"},
+    {"$ref": 5},
+    {"$ref": "#/$defs/missing"},
+    {"$ref": "#/$defs/5/type/0", "$defs": [1]},
+    {"$ref": "elsewhere.json#/$defs/a", "$defs": {"a": {"type": "null"}}},
+    {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
+    {"type": "array", "minItems": "x"},
+    {"type": "array", "minItems": -1},
+    {"type": "array", "minItems": 1, "items": 5},
+    {"type": "array", "minItems": 1, "items": False},
+    {"type": ["x"]},
+    {"type": 5},
+    {"type": [[]]},
+    {"enum": {}},
+    {"enum": 5},
+    {"properties": []},
+    {"properties": {"a": 5}, "required": ["a"]},
+    {"type": "object", "required": 5},
+    {"type": "object", "required": [[]]},
+    {"type": "object", "required": {"a": 1}},
+    {"type": "string", "minLength": None},
+    {"type": "string", "maxLength": -1},
+    {"type": "string", "format": {}},
+    {"type": "number", "minimum": "1"},
+    {"type": "number", "minimum": True},
+    {"type": "number", "minimum": 1, "multipleOf": 0},
+    {"anyOf": {}},
+    {"anyOf": [5]},
+    {"allOf": [5]},
+    {"allOf": "x"},
+]
+
+
+@pytest.mark.parametrize("schema", [*TOO_MUCH.values(), *WRONG], ids=[*TOO_MUCH, *map(str, WRONG)])
+def test_a_schema_that_is_none_or_asks_for_too_much_is_refused(provider: LocalProvider, schema: dict[str, Any]) -> None:
+    assert refusal(provider, form(schema)) == (400, "invalid_json_schema", "text.format.schema")
+    function = {"type": "function", "name": "f", "parameters": schema}
+    for choice in ("required", {"type": "function", "name": "f"}, "auto"):
+        asked = {"input": "call f", "tools": [function], "tool_choice": choice}
+        assert refusal(provider, asked) == (400, "invalid_function_parameters", "tools")
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "string", "pattern": "("}, "Hi"),
+        ({"anyOf": []}, "Hi"),
+        ({"enum": []}, "Hi"),
+        ({"anyOf": [True, 5]}, "Hi"),
+        ({"const": {"a": [None, 1.5]}}, {"a": [None, 1.5]}),
+        ({"type": "array", "items": {"minItems": "x"}}, []),
+        ({"type": "object", "properties": {"a": True}, "required": ["a", "b"]}, {"a": "Hi", "b": "Hi"}),
+        ({"$ref": "#/anyOf/1", "anyOf": [1, {"type": "null"}]}, None),
+    ],
+    ids=str,
+)
+def test_what_is_odd_but_says_enough_is_answered(schema: dict[str, Any], value: Any) -> None:
+    assert minimal_instance(schema, "Hi") == value
+
+
+def test_long_words_make_no_schema_too_large(provider: LocalProvider) -> None:
+    words = {"type": "object", "required": [f"name {number}" for number in range(200)]}
+    answer = json.loads(text_of(provider.create_response(form(words) | {"input": "x" * 100_000})))
+    assert len(answer) == 200
+    assert all("x" * 200 in value and len(value) < 500 for value in answer.values())
+
+
+KEYWORDS = ["$ref", "$defs", "type", "properties", "required", "items", "minItems", "enum", "const", "anyOf", "oneOf"]
+KEYWORDS += ["allOf", "minLength", "maxLength", "pattern", "format", "minimum", "exclusiveMaximum", "multipleOf"]
+WORDS = ["#", "#/$defs/a", "#/properties/a", "object", "array", "string", "number", "integer", "null", "date", "a", "("]
+ANY_SCHEMA = st.recursive(
+    odd_values | st.sampled_from(WORDS),
+    lambda part: (
+        st.lists(part, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYWORDS), part, max_size=5)
+        | st.dictionaries(st.sampled_from(["a", "b"]), part, max_size=2)
+    ),
+    max_leaves=20,
+)
+
+
+@RUNS
+@given(ANY_SCHEMA)
+def test_any_json_is_a_schema_or_refused(schema: Any) -> None:
+    try:
+        value = minimal_instance(schema, "Hi" * 1000)
+    except SchemaError:
+        return
+    assert len(orjson.dumps(value)) < 200_000
+
+
+# --- Messages that nobody should send ----------------------------------------------------------------------
+
+
+def test_a_message_makes_it_call_a_few_times_only(provider: LocalProvider) -> None:
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object", "required": ["a"]}}
+    made = calls(provider.create_response({"input": "call f " * 50_000, "tools": [tool]}))
+    assert 1 < len(made) < 50
+    assert len(made[0][1]["a"]) < 500
+
+
+@pytest.mark.parametrize(
+    "given", ['{"a":' * 100_000, '{"a":' * 300 + "1" + "}" * 300, '{"a": 1%s}' % ("0" * 30), '{"a": "\\ud800"}']
+)
+def test_arguments_that_nobody_can_read_are_left_out(provider: LocalProvider, given: str) -> None:
+    tool = {"type": "function", "name": "f"}
+    assert calls(provider.create_response({"input": f"call f {given}", "tools": [tool]})) == [("f", {})]

@@ -1,13 +1,11 @@
 """Any OpenAI-compatible server can be the model: asked statelessly, its errors told in the service's words."""
 
-import json
-from collections.abc import Callable, Iterator
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
-from flask import Flask, Response, request
 
 from gateway.errors import (
     ConfigurationError,
@@ -20,103 +18,14 @@ from gateway.errors import (
     ProviderUnavailableError,
 )
 from gateway.providers.local import LocalProvider
-from tests.providers.local.conftest import text_of, texts, user
+from tests.providers.local.conftest import Open, text_of, texts, user
+from tests.providers.local.model_servers import ANSWERS, CALLS, RESPONSES, ModelServer, chunk
 from tests.providers.local.shapes import SEEN, differences, run_together
-from tests.upstream_http import HangUp, serving
 
 JSON = dict[str, Any]
 TOOL = {"type": "function", "name": "look_up", "description": "Looks up.", "parameters": {"type": "object"}}
 
 
-class ModelServer:
-    """Answers every POST with `answer` (events, or an error for a `status`), and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[JSON] = []
-        self.keys: list[str | None] = []
-        self.status = 200
-        self.headers: dict[str, str] = {}
-        self.answer: Any = []
-        self.breaks_off = False
-        self.app = Flask("model")
-        self.app.config["PROPAGATE_EXCEPTIONS"] = True
-        self.app.post("/v1/<path:path>")(self._post)
-        self.app.get("/v1/models")(lambda: {"object": "list", "data": [{"id": "tiny", "object": "model"}]})
-
-    def _post(self, path: str) -> Response:
-        self.asked.append({"path": path, **request.get_json()})
-        self.keys.append(request.headers.get("authorization"))
-        if self.status != 200:
-            return Response(json.dumps(self.answer), self.status, self.headers)
-        return Response(self._frames(), mimetype="text/event-stream")
-
-    def _frames(self) -> Iterator[bytes]:
-        for event in self.answer:
-            yield b"data: %s\n\n" % (event if isinstance(event, bytes) else orjson.dumps(event))
-        if self.breaks_off:
-            raise HangUp
-
-
-@pytest.fixture
-def model() -> Iterator[Any]:
-    server = ModelServer()
-    with serving(server.app) as url:
-        server.url = f"{url}/v1"  # type: ignore[attr-defined]
-        yield server
-
-
-@pytest.fixture(params=["chat", "responses"])
-def api(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def ask(model: Any, tmp_path: Path, make_provider: Callable[..., LocalProvider]) -> Callable[[str], LocalProvider]:
-    """Makes a provider whose model is the server, spoken to in this API."""
-    return lambda api: make_provider(tmp_path / "local.db", model_url=model.url, model_api=api, timeout_seconds=5)
-
-
-def chunk(finish_reason: str | None = None, **delta: Any) -> JSON:
-    return {"model": "tiny-1", "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]}
-
-
-CHAT_USAGE = {
-    "model": "tiny-1",
-    "choices": [],
-    "usage": {
-        "prompt_tokens": 7,
-        "completion_tokens": 3,
-        "prompt_tokens_details": {"cached_tokens": 2},
-        "completion_tokens_details": {"reasoning_tokens": 1},
-    },
-}
-CHAT = [chunk(role="assistant", content=""), chunk(content="Good"), chunk(content=" day"), chunk("stop"), CHAT_USAGE]
-RESPONSES: list[JSON] = [
-    {"type": "response.created", "response": {}},
-    {"type": "response.output_item.added", "item": {"type": "reasoning", "id": "rs_theirs", "summary": []}},
-    {
-        "type": "response.output_item.done",
-        "item": {"type": "reasoning", "id": "rs_theirs", "summary": [], "encrypted_content": "xyz"},
-    },
-    {"type": "response.output_item.added", "item": {"type": "message", "id": "msg_theirs"}},
-    {"type": "response.output_text.delta", "delta": "Good"},
-    {"type": "response.output_text.delta", "delta": " day"},
-    {"type": "response.output_text.annotation.added", "annotation": {"type": "url_citation", "url": "https://x.test"}},
-    {"type": "response.output_item.done", "item": {"type": "message", "id": "msg_theirs"}},
-    {
-        "type": "response.completed",
-        "response": {
-            "model": "tiny-1",
-            "usage": {
-                "input_tokens": 7,
-                "output_tokens": 3,
-                "input_tokens_details": {"cached_tokens": 2},
-                "output_tokens_details": {"reasoning_tokens": 1},
-            },
-        },
-    },
-]
-ANSWERS = {"chat": [*CHAT, b"[DONE]"], "responses": RESPONSES}
 HISTORY = [
     {"role": "developer", "content": "Be kind."},
     {"role": "user", "content": [
@@ -131,9 +40,7 @@ HISTORY = [
 ]  # fmt: skip
 
 
-def test_the_whole_conversation_is_sent_and_the_answer_kept(
-    model: Any, ask: Callable[[str], LocalProvider], api: str
-) -> None:
+def test_the_whole_conversation_is_sent_and_the_answer_kept(model: ModelServer, ask: Open, api: str) -> None:
     provider = ask(api)
     model.answer = ANSWERS[api]
     conversation_id = provider.create_conversation(metadata={})["id"]
@@ -158,7 +65,7 @@ def test_the_whole_conversation_is_sent_and_the_answer_kept(
     assert model.asked[1]["model"] == "tiny"
 
 
-def test_items_become_chat_messages(model: Any, ask: Callable[[str], LocalProvider]) -> None:
+def test_items_become_chat_messages(model: ModelServer, ask: Open) -> None:
     model.answer = ANSWERS["chat"]
     ask("chat").create_response(
         {
@@ -209,7 +116,7 @@ def test_items_become_chat_messages(model: Any, ask: Callable[[str], LocalProvid
     ]
 
 
-def test_items_are_sent_to_a_responses_server_without_our_ids(model: Any, ask: Callable[[str], LocalProvider]) -> None:
+def test_items_are_sent_to_a_responses_server_without_our_ids(model: ModelServer, ask: Open) -> None:
     model.answer = RESPONSES
     provider = ask("responses")
     first = provider.create_response({"input": HISTORY, "metadata": {"a": "b"}, "tools": [TOOL], "unheard_of": 1})
@@ -221,7 +128,15 @@ def test_items_are_sent_to_a_responses_server_without_our_ids(model: Any, ask: C
     assert [item["encrypted_content"] for item in again["input"] if item.get("type") == "reasoning"] == ["xyz"]
 
 
-def test_reasoning_comes_first_as_recorded(model: Any, ask: Callable[[str], LocalProvider], api: str) -> None:
+def test_a_call_with_a_role_is_still_a_call(model: ModelServer, ask: Open) -> None:
+    model.answer = RESPONSES
+    call = {"type": "function_call", "call_id": "call_1", "name": "look_up", "arguments": "{}", "role": "assistant"}
+    output = {"type": "function_call_output", "call_id": "call_1", "output": "one"}
+    ask("responses").create_response({"input": [call, output]})
+    assert [item["type"] for item in model.asked[0]["input"]] == ["function_call", "function_call_output"]
+
+
+def test_reasoning_comes_first_as_recorded(model: ModelServer, ask: Open, api: str) -> None:
     model.answer = (
         [chunk(reasoning_content="Hm"), chunk(reasoning_content="m."), *ANSWERS["chat"]] if api == "chat" else RESPONSES
     )
@@ -236,34 +151,14 @@ def test_reasoning_comes_first_as_recorded(model: Any, ask: Callable[[str], Loca
     assert message["content"][0]["text"] == "Good day"
 
 
-def test_annotations_stay_with_their_text(model: Any, ask: Callable[[str], LocalProvider]) -> None:
+def test_annotations_stay_with_their_text(model: ModelServer, ask: Open) -> None:
     model.answer = RESPONSES
     response = ask("responses").create_response({"input": "Hello"})
     assert response["output"][1]["content"][0]["annotations"] == [{"type": "url_citation", "url": "https://x.test"}]
 
 
-CHAT_CALLS = [
-    chunk(tool_calls=[{"index": 0, "id": "call_a", "function": {"name": "look_up", "arguments": ""}}]),
-    chunk(tool_calls=[{"index": 0, "function": {"arguments": '{"a"'}}]),
-    chunk(tool_calls=[{"index": 0, "function": {"arguments": ":1}"}}]),
-    chunk(tool_calls=[{"index": 1, "id": "call_b", "function": {"name": "ring", "arguments": "{}"}}]),
-    chunk("tool_calls"),
-    b"[DONE]",
-]
-RESPONSES_CALLS: list[JSON] = [
-    {"type": "response.output_item.added", "item": {"type": "function_call", "name": "look_up", "call_id": "call_a"}},
-    {"type": "response.function_call_arguments.delta", "delta": '{"a"'},
-    {"type": "response.function_call_arguments.delta", "delta": ":1}"},
-    {"type": "response.output_item.done", "item": {"type": "function_call"}},
-    {"type": "response.output_item.added", "item": {"type": "function_call", "name": "ring", "call_id": "call_b"}},
-    {"type": "response.function_call_arguments.delta", "delta": "{}"},
-    {"type": "response.output_item.done", "item": {"type": "function_call"}},
-    {"type": "response.completed", "response": {}},
-]
-
-
-def test_calls_are_streamed_one_after_the_other(model: Any, ask: Callable[[str], LocalProvider], api: str) -> None:
-    model.answer = CHAT_CALLS if api == "chat" else RESPONSES_CALLS
+def test_calls_are_streamed_one_after_the_other(model: ModelServer, ask: Open, api: str) -> None:
+    model.answer = CALLS[api]
     events = [event.json() for event in ask(api).stream_response({"input": "Hello"})]
     made = [(item["call_id"], item["name"], item["arguments"]) for item in events[-1]["response"]["output"]]
     assert made == [("call_a", "look_up", '{"a":1}'), ("call_b", "ring", "{}")]
@@ -280,7 +175,7 @@ def test_calls_are_streamed_one_after_the_other(model: Any, ask: Callable[[str],
             assert differences(event["item"], item_shape) == []
 
 
-def test_a_refusal_is_streamed_as_one(model: Any, ask: Callable[[str], LocalProvider], api: str) -> None:
+def test_a_refusal_is_streamed_as_one(model: ModelServer, ask: Open, api: str) -> None:
     model.answer = (
         [chunk(refusal="I will"), chunk(refusal=" not."), chunk("stop"), b"[DONE]"]
         if api == "chat"
@@ -304,7 +199,7 @@ def test_a_refusal_is_streamed_as_one(model: Any, ask: Callable[[str], LocalProv
 @pytest.mark.parametrize(
     ("given", "reason"), [("length", "max_output_tokens"), ("content_filter", "content_filter"), ("stop", None)]
 )
-def test_why_a_chat_ended(model: Any, ask: Callable[[str], LocalProvider], given: str, reason: str | None) -> None:
+def test_why_a_chat_ended(model: ModelServer, ask: Open, given: str, reason: str | None) -> None:
     model.answer = [chunk(content="Good"), chunk(given), b"[DONE]"]
     response = ask("chat").create_response({"input": "Hello"})
     assert response["status"] == ("incomplete" if reason else "completed")
@@ -331,7 +226,12 @@ def test_why_a_chat_ended(model: Any, ask: Callable[[str], LocalProvider], given
     ids=str,
 )
 def test_a_refusal_of_the_server_is_one_of_the_provider(
-    model: Any, ask: Callable[[str], LocalProvider], api: str, status: int, error: Any, expected: type[GatewayError]
+    model: ModelServer,
+    ask: Open,
+    api: str,
+    status: int,
+    error: Any,
+    expected: type[GatewayError],
 ) -> None:
     provider = ask(api)
     model.status, model.answer, model.headers = status, error, {"retry-after": "7"}
@@ -359,9 +259,7 @@ def broken(api: str) -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("how", ["an error", "a failure", "an early end", "nonsense", "a cut line"])
-def test_an_answer_that_breaks_off_fails_the_response(
-    model: Any, ask: Callable[[str], LocalProvider], api: str, how: str
-) -> None:
+def test_an_answer_that_breaks_off_fails_the_response(model: ModelServer, ask: Open, api: str, how: str) -> None:
     provider = ask(api)
     model.breaks_off = how == "a cut line"
     model.answer = broken(api).get(how, ANSWERS[api][:3])
@@ -376,7 +274,45 @@ def test_an_answer_that_breaks_off_fails_the_response(
         provider.create_response({"conversation": conversation_id, "input": "Hello"})
 
 
-def test_a_server_that_is_not_there(tmp_path: Path, make_provider: Callable[..., LocalProvider], api: str) -> None:
+# --- Silence -----------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_goes_on_speaking_is_not_cut_off(model: ModelServer, ask: Open, api: str) -> None:
+    """The time-out is about silence, also for a caller who wants no stream."""
+    word = chunk(content="!") if api == "chat" else {"type": "response.output_text.delta", "delta": "!"}
+    *start, end = ANSWERS[api]
+    model.answer = [*start, *[word, b"\n\n: at work"] * 4, end]
+    model.pause = lambda: threading.Event().wait(0.15)
+    provider = ask(api, timeout_seconds=0.6)
+    began = time.monotonic()
+    answer = provider.create_response({"input": "Hello"})
+    assert time.monotonic() - began > 2 * 0.6
+    assert (answer["status"], text_of(answer)) == ("completed", "Good day!!!!")
+    assert model.asked[0]["stream"] is True
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_silence_ends_a_turn(model: ModelServer, ask: Open, api: str, after: int) -> None:
+    """Also before its first word the server may be at work: it is not asked again by itself."""
+    heard, woken = iter(range(after)), threading.Event()
+    model.answer = ANSWERS[api]
+    model.pause = lambda: next(heard, None) is None and woken.wait(10)
+    provider = ask(api, timeout_seconds=0.3)
+    asked = {"conversation": provider.create_conversation(metadata={})["id"], "input": "Hello"}
+    try:
+        with pytest.raises(ProviderError) as caught:
+            provider.create_response(asked)
+    finally:
+        woken.set()
+    assert caught.value.in_doubt
+    assert provider.create_response(asked)["status"] == "completed"
+    assert len(model.asked) == 2
+
+
+# --- The server itself -------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_not_there(tmp_path: Path, make_provider: Open, api: str) -> None:
     provider = make_provider(tmp_path / "local.db", model_url="http://127.0.0.1:9/v1", model_api=api)
     with pytest.raises(ProviderUnavailableError):
         provider.create_response({"input": "Hello"})
@@ -384,13 +320,13 @@ def test_a_server_that_is_not_there(tmp_path: Path, make_provider: Callable[...,
         provider.check()
 
 
-def test_a_server_that_is_there(model: Any, ask: Callable[[str], LocalProvider], api: str) -> None:
+def test_a_server_that_is_there(model: ModelServer, ask: Open, api: str) -> None:
     ask(api).check()
     assert ask(api).list_models() == {"object": "list", "data": [{"id": "tiny", "object": "model"}]}
 
 
 def test_a_key_before_the_host_is_the_servers_key(
-    model: Any, tmp_path: Path, make_provider: Callable[..., LocalProvider], api: str
+    model: ModelServer, tmp_path: Path, make_provider: Open, api: str
 ) -> None:
     model.answer = ANSWERS[api]
     url = model.url.replace("http://", "http://sk-theirs@")
@@ -398,7 +334,7 @@ def test_a_key_before_the_host_is_the_servers_key(
     assert model.keys == ["Bearer sk-theirs"]
 
 
-def test_a_hosted_tool_is_not_for_a_chat_server(model: Any, ask: Callable[[str], LocalProvider]) -> None:
+def test_a_hosted_tool_is_not_for_a_chat_server(model: ModelServer, ask: Open) -> None:
     with pytest.raises(ProviderRejectedError, match=r"tools|function"):
         ask("chat").create_response({"input": [user("Hello")], "tools": [{"type": "web_search"}]})
 

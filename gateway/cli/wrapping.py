@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -17,7 +18,8 @@ def wrapped(text: str) -> str:
 
 
 def terminal_width() -> int:
-    return shutil.get_terminal_size().columns
+    """The terminal's own, by now: COLUMNS in the environment may be another one's, and is for one that tells none."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns or shutil.get_terminal_size().columns
 
 
 class Lines:

@@ -67,6 +67,7 @@ LONG = (
 
 def test_words_wrap_between_words_at_the_terminals_width(gateway: Runner, running: GatewayProcess):
     message = LONG.format("x" * 60)
+    gateway.environ["COLUMNS"] = "160"  # of a terminal that was left
     with gateway.terminal("chat", "--url", running.url, "--session", "narrow") as chat:
         chat.expect("narrow>")
         resize(chat, 34)

@@ -6,13 +6,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gateway.assembly import run_workflow
+    from gateway.assembly import arun_workflow, run_workflow
     from gateway.config import Settings
     from gateway.model import Reply, Session
     from gateway.sessions import SessionManager, open_sessions
     from gateway.web import create_app
 
-__all__ = ["Reply", "Session", "SessionManager", "Settings", "create_app", "open_sessions", "run_workflow"]
+__all__ = [
+    "Reply",
+    "Session",
+    "SessionManager",
+    "Settings",
+    "arun_workflow",
+    "create_app",
+    "open_sessions",
+    "run_workflow",
+]
 
 # Imported on demand: a script that opens a store does not load Flask, and gunicorn can patch sockets before we do.
 _HOMES = {
@@ -20,6 +29,7 @@ _HOMES = {
     "Session": "gateway.model",
     "SessionManager": "gateway.sessions",
     "Settings": "gateway.config",
+    "arun_workflow": "gateway.assembly",
     "create_app": "gateway.web",
     "open_sessions": "gateway.sessions",
     "run_workflow": "gateway.assembly",

@@ -17,6 +17,7 @@ from prompt_toolkit.output import create_output
 from gateway.cli.client import ClientError
 from gateway.cli.common import console, counted, say
 from gateway.cli.words import NO_LONGER_WAITING, explain, printable, speak, tell_rest
+from gateway.cli.wrapping import wrapped
 from gateway.errors import InvalidSessionIdError
 from gateway.history.passages import Kind, Part, Reader
 from gateway.model import JSON, new_session_id, parse_session_id
@@ -34,7 +35,7 @@ class Conversation:
         self._commands: dict[str, tuple[Callable[[str], None], str, str]] = {
             "/new": (self._new, "[ID]", "begin a new session"),
             "/sessions": (self._sessions, "", "the sessions used last"),
-            "/use": (self._use, "ID", "go on with another session"),
+            "/use": (self._use, "ID", "go on with another session, or begin one of this name"),
             "/history": (self._history, "", "what was said so far, without asking a model"),
             "/help": (self._help, "", "this list"),
             "/exit": (self._exit, "", "leave (so does Ctrl-D)"),
@@ -43,8 +44,7 @@ class Conversation:
 
     def run(self) -> None:
         """Until the user leaves. `ClientError` when there is no gateway to begin with."""
-        there = self._look(self._session_id)
-        said = f"goes on after {counted(there['turns'], 'turn')}" if there else "is new"
+        said = self._standing(self._session_id)
         say(f"{self._client.url}: session {self._session_id} {said}. /help tells the commands.")
         session: PromptSession[str] = PromptSession(
             history=_history_file(),
@@ -87,6 +87,10 @@ class Conversation:
                 return None
             raise
 
+    def _standing(self, session_id: str) -> str:
+        there = self._look(session_id)
+        return f"goes on after {counted(there['turns'], 'turn')}" if there else "is new"
+
     # --- Commands ------------------------------------------------------------------------------------------
 
     def _new(self, rest: str) -> None:
@@ -102,18 +106,15 @@ class Conversation:
         session_id = self._named(rest)
         if session_id is None:
             return
-        there = self._look(session_id)
-        if there is None:
-            say(f"There is no session {session_id}: /new {session_id} begins one.")
-            return
+        said = self._standing(session_id)
         self._session_id = session_id
-        say(f"{session_id} goes on after {counted(there['turns'], 'turn')}.")
+        say(f"{session_id} {said}.")
 
     def _named(self, rest: str) -> str | None:
         try:
             return parse_session_id(rest)
         except InvalidSessionIdError as exc:
-            say(str(exc))
+            say(f"{exc} {self._session_id} goes on.")
             return None
 
     def _sessions(self, rest: str) -> None:
@@ -134,8 +135,8 @@ class Conversation:
         for item in self._client.items(self._session_id):
             passage = reader.read(item)
             shown.print(f"{passage.title}:", style="bold cyan" if passage.title == "User" else "bold", markup=False)
-            for text in map(_line, passage.parts):
-                shown.print(text, markup=False, soft_wrap=True)
+            for part in passage.parts:
+                shown.print(wrapped(_line(part)), markup=False, soft_wrap=True)
 
     def _help(self, rest: str) -> None:
         for name, (_, argument, meaning) in self._commands.items():

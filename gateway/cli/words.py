@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from typing import TYPE_CHECKING
 
 import click
 
 from gateway.cli.common import say
+from gateway.cli.wrapping import Lines, terminal_width
 
 if TYPE_CHECKING:
     from gateway.cli.client import ClientError, GatewayClient
@@ -25,19 +27,21 @@ def explain(exc: ClientError) -> str:
 
 def speak(client: GatewayClient, session_id: str, text: str) -> JSON:
     """Sends one message, writes the words of the reply as they come, and returns the whole of it."""
-    spoken = ""
+    spoken, lines = "", Lines(terminal_width) if sys.stdout.isatty() else None
     try:
         for name, data in client.turn(session_id, text):
             if name == "delta":
                 spoken = data["text"] or spoken
-                _write(data["text"])
+                click.echo(lines.take(printable(data["text"])) if lines else data["text"], nl=False)
             elif name == "done":
                 reply: JSON = data
                 return reply
     finally:
+        if lines:
+            click.echo(lines.rest(), nl=False)
         # Whatever follows, an error or a prompt, begins on a line of its own.
         if spoken and not spoken.endswith("\n"):
-            _write("\n")
+            click.echo()
     raise AssertionError("a turn ends with its reply or with an error")
 
 
@@ -54,12 +58,12 @@ def tell_rest(reply: JSON) -> None:
 
 def printable(text: str) -> str:
     """Without what a terminal would take as a command: the words are a model's, or anybody's."""
-    return "".join(letter for letter in text if letter in "\n\t" or letter.isprintable() or letter in _JOINERS)
+    return "".join(letter for letter in text if letter.isprintable() or letter in _KEPT or _is_space(letter))
 
 
-_JOINERS = "\u200c\u200d"
-"""Not printable by themselves, but parts of words and of emoji."""
+_KEPT = "\n\t\u200c\u200d"
+"""Not printable by themselves; the last two are parts of words and of emoji."""
 
 
-def _write(text: str) -> None:
-    click.echo(printable(text) if sys.stdout.isatty() else text, nl=False)
+def _is_space(letter: str) -> bool:
+    return unicodedata.category(letter) == "Zs"  # also one that does not break, or is as wide as an ideograph

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, contextmanager
+from contextvars import copy_context
 from typing import Any
 
 from gateway.workflows.base import Workflow, WorkflowTurn
@@ -41,15 +43,15 @@ class FunctionWorkflow(Workflow):
 
 
 def iterate(pieces: AsyncGenerator[Any, None]) -> Iterator[Any]:
-    """An async generator's pieces, on an event loop of this thread's own.
+    """An async generator's pieces, on an event loop of their own.
 
     One task draws them all, as `async for` would (a time-out or a cancel scope may span them), and draws the next one
     only when it is asked for. Whatever the loop still runs in the end is cancelled and waited for.
     """
-    with asyncio.Runner() as runner:
+    with _own_loop() as run:
         queue: asyncio.Queue[Any] = asyncio.Queue()
-        drawing = runner.run(_start(pieces, queue))
-        while (piece := runner.run(_next(queue, drawing))) is not _END:
+        drawing = run(_start(pieces, queue))
+        while (piece := run(_next(queue, drawing))) is not _END:
             yield piece
             queue.task_done()
         if drawing.cancelled():
@@ -58,6 +60,48 @@ def iterate(pieces: AsyncGenerator[Any, None]) -> Iterator[Any]:
 
 
 _END = object()
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@contextmanager
+def _own_loop() -> Iterator[Run]:
+    """What runs coroutines on one loop after another's end: in this thread, if none runs here yet."""
+    if _loop_runs_here():
+        with _loop_elsewhere() as run:
+            yield run
+    else:
+        with asyncio.Runner() as runner:
+            yield runner.run
+
+
+def _loop_runs_here() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+@contextmanager
+def _loop_elsewhere() -> Iterator[Run]:
+    """The same in a thread of its own: a thread runs one loop at a time, and this one's is a notebook's, say."""
+    runner, context = asyncio.Runner(), copy_context()
+    with ThreadPoolExecutor(1) as thread:
+        loop = thread.submit(runner.get_loop).result()
+        try:
+            yield lambda coroutine: thread.submit(runner.run, coroutine, context=context).result()
+        except KeyboardInterrupt:
+            # It came while this thread waited: the other one knows nothing of it, and may run for long.
+            loop.call_soon_threadsafe(_cancel_tasks, loop)
+            raise
+        finally:
+            thread.submit(runner.close).result()
+
+
+def _cancel_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
 
 
 async def _start(pieces: AsyncGenerator[Any, None], queue: asyncio.Queue[Any]) -> asyncio.Task[None]:

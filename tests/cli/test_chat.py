@@ -1,10 +1,14 @@
 """gateway chat: at a terminal and through a pipe, with a real gateway."""
 
+import fcntl
+import struct
+import termios
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
-from tests.cli.commands import Inside, Runner
+from tests.cli.commands import Inside, Runner, Terminal
 from tests.gateways import GatewayProcess
 from tests.support import eventually
 from tests.upstream import UpstreamProcess
@@ -24,7 +28,6 @@ def test_a_conversation_at_a_terminal(gateway: Runner, running: GatewayProcess):
         chat.enter("Hello from bob").expect("bob>")
         chat.enter("/sessions").expect("* bob")
         chat.expect("  alice")
-        chat.enter("/use nobody").expect("There is no session nobody: /new nobody begins one.")
         chat.enter("/new alice").expect("alice is there already")
         chat.enter("/use alice").expect("alice goes on after 1 turn.")
         chat.enter("/history").expect("User:\nThe rain falls mainly in the plain\nAssistant:\n")
@@ -36,11 +39,67 @@ def test_a_conversation_at_a_terminal(gateway: Runner, running: GatewayProcess):
     assert turns == 1  # commands are no turns
 
 
+def test_use_goes_on_with_a_session_or_begins_one(gateway: Runner, running: GatewayProcess):
+    with gateway.terminal("chat", "--url", running.url, "--session", "before") as chat:
+        chat.expect("before>")
+        chat.enter("/use brand-new").expect("brand-new is new.")
+        chat.expect("brand-new>")
+        chat.enter("Hello there")
+        chat.expect("brand-new>")
+        chat.enter("/use brand-new").expect("brand-new goes on after 1 turn.")
+        chat.expect("brand-new>")
+        for wrong in ("conv_1", "a/b", "two words", ""):
+            chat.enter(f"/use {wrong}").expect("A session id has 1 to 200 characters")
+            chat.expect("brand-new goes on.")
+            chat.expect("brand-new>")
+        chat.enter("Still here?").expect("Still here?")
+        chat.expect("brand-new>")
+        chat.enter("/exit")
+        assert chat.ends() == 0
+    assert running.get("/sessions/brand-new").json()["turns"] == 2
+    assert running.get("/sessions/before").status_code == 404
+
+
+LONG = (
+    "The rain in Spain stays mainly in the plain, 日本語 の 文章 と 絵文字 🙂🙂 も ok, and http://a.example/{} is long"
+)
+
+
+def test_words_wrap_between_words_at_the_terminals_width(gateway: Runner, running: GatewayProcess):
+    message = LONG.format("x" * 60)
+    gateway.environ["COLUMNS"] = "160"  # of a terminal that was left
+    with gateway.terminal("chat", "--url", running.url, "--session", "narrow") as chat:
+        chat.expect("narrow>")
+        resize(chat, 34)
+        chat.enter(message).expect("You said:")
+        streamed = f"You said:{chat.expect('narrow>')}".splitlines()
+        chat.enter("/history").expect("Assistant:")
+        whole = chat.expect("narrow>").splitlines()[1:]
+        chat.enter("/exit")
+        assert chat.ends() == 0
+    (reply,) = (
+        item["content"][0]["text"]
+        for item in running.get("/sessions/narrow/items").json()["data"]
+        if item["role"] == "assistant"
+    )
+    assert "\n" not in reply
+    for lines in (streamed, whole):
+        assert " ".join(lines) == reply
+        assert len(lines) > 4
+        assert [line for line in lines if cell_len(line) > 34] == [line for line in lines if "http" in line]
+    piped = gateway.well("chat", "--url", running.url, "--session", "wide", stdin=message)
+    assert piped == f"{reply}\n"
+
+
+def resize(chat: Terminal, columns: int) -> None:
+    fcntl.ioctl(chat._master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+
+
 def test_lines_of_former_chats_come_back_and_are_for_nobody_elses_eyes(gateway: Runner, running: GatewayProcess):
     words = ("chat", "--url", running.url, "--session", "history")
     with gateway.terminal(*words) as chat:
         chat.expect("history>")
-        chat.enter("/use somewhere").expect("There is no session")
+        chat.enter("/dance somewhere").expect("There is no /dance")
         chat.expect("history>")
         chat.type("\x04")
         assert chat.ends() == 0
@@ -48,7 +107,7 @@ def test_lines_of_former_chats_come_back_and_are_for_nobody_elses_eyes(gateway: 
     assert file.stat().st_mode & 0o077 == 0
     with gateway.terminal(*words) as chat:
         chat.expect("history>")
-        chat.type("\x1b[A\r").expect("There is no session somewhere")  # the arrow up
+        chat.type("\x1b[A\r").expect("There is no /dance")  # the arrow up
 
 
 def test_ctrl_c_at_the_prompt_drops_the_line_only(gateway: Runner, running: GatewayProcess):

@@ -42,6 +42,7 @@ MARKDOWN = {
     "plain\nwords": "<p>plain\nwords</p>",
     "one\n\ntwo": "<p>one</p><p>two</p>",
     "**bold** and *em* and `co*de*`": "<p><strong>bold</strong> and <em>em</em> and <code>co*de*</code></p>",
+    "``a ` b`` and ``` and `c`": "<p><code>a ` b</code> and ``` and <code>c</code></p>",
     "snake_case_name 2 * 3 * 4": "<p>snake_case_name 2 * 3 * 4</p>",
     "~~gone~~ \\*kept\\*": "<p><s>gone</s> *kept*</p>",
     "## Title": '<p class="heading" role="heading" aria-level="4">Title</p>',

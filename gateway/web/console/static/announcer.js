@@ -32,7 +32,7 @@ export function sayReply(text, ended = false) {
 
 function pause() {
   timer = 0;
-  const sentences = /[\s\S]*[.!?:](?=\s)/.exec(latest.slice(said));
+  const sentences = /^[\s\S]*[.!?:](?=\s)/.exec(latest.slice(said));
   if (sentences) flush(said + sentences[0].length);
 }
 

@@ -101,7 +101,9 @@ export async function* stream(path, options) {
         return { done: true };
       });
       if (done) return;
-      const frames = (rest + value).split("\n\n");
+      rest += value;
+      if (!value.includes("\n")) continue; // a long event in many pieces is looked through once
+      const frames = rest.split("\n\n");
       rest = frames.pop();
       for (const frame of frames) {
         const event = parseFrame(frame);

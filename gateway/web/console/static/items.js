@@ -103,12 +103,19 @@ function parts(output) {
   return [code(output)];
 }
 
+const DEEPEST = 20; // indented deeper, JSON becomes many times as long as it is
+
+const isDeep = (value, depth = 0) =>
+  typeof value === "object" &&
+  value !== null &&
+  (depth > DEEPEST || Object.values(value).some((inner) => isDeep(inner, depth + 1)));
+
 /** JSON where it is JSON, indented; any other text as it is. */
 function code(value) {
   let shown = value;
   try {
     const parsed = typeof value === "string" ? JSON.parse(value) : value;
-    if (typeof parsed === "object") shown = JSON.stringify(parsed, null, 2);
+    if (typeof parsed === "object") shown = JSON.stringify(parsed, null, isDeep(parsed) ? 0 : 2);
   } catch {
     // A text that is no JSON.
   }

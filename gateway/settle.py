@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import replace
 from typing import NamedTuple
@@ -13,10 +14,12 @@ from gateway.providers.base import Provider
 from gateway.providers.retry import Patience
 from gateway.reply import encode_reply, end_of
 from gateway.sessions.base import SessionManager, Turn
-from gateway.verdict import Outcome, Verdict, examine
+from gateway.verdict import APPEND_SECONDS, Outcome, Verdict, examine
 from gateway.workflows.responses import output_text, trim_usage
 
 log = logging.getLogger("gateway.turn")
+
+_MOST_LOOKED_AT = 10_000
 
 
 class Settled(NamedTuple):
@@ -36,6 +39,8 @@ class Settler:
         self._provider = provider
         self._queue_limit = queue_limit
         self._silent_seconds = silent_seconds
+        self._looked_at: dict[str, float] = {}
+        """The turns of which a look could not tell what became, and until when none is taken again."""
 
     def undelivered(self, turn: Turn, request: TurnRequest) -> Settled | None:
         """The session's newest turn, if this is its request again and its reply reached nobody."""
@@ -68,14 +73,14 @@ class Settler:
                 raise TurnLostError("The first request with this Idempotency-Key failed half-way.")
             if found.record.state in ANSWERED:
                 return found
-            if found.record.in_doubt:
+            if found.record.in_doubt or found.record.state is TurnState.LOST:
                 raise TurnLostError()
             if patience.left_seconds <= 0:
                 raise TurnBusyError("The first request with this Idempotency-Key is still running.", retry_after=1)
             self._sessions.wait(record.key, min(0.05, patience.left_seconds))
 
     def settled(self, key: SessionKey, turn_id: str, patience: Patience | None = None) -> Settled | None:
-        """The turn's record, with what became of it when a crash cut it off. Still in doubt: nobody can tell.
+        """The turn's record, with what became of it when a crash cut it off. Still in doubt: nobody can tell yet.
         `TurnBusyError` while the provider still works on it, or another turn holds the session."""
         record = self._sessions.turn_record(key, turn_id)
         if record is None or not record.in_doubt:
@@ -91,6 +96,21 @@ class Settler:
                 verdict = self.examine(record)
             return Settled(self._settle(record, verdict), verdict.response)
 
+    def glance(self, record: TurnRecord) -> Settled:
+        """The same as far as it can be told without waiting, for one who only reads: takes no turn of the session's,
+        and asks the provider again only for what may have changed."""
+        if not record.in_doubt:
+            return Settled(record)
+        now = time.monotonic()
+        if now < self._looked_at.get(record.turn_id, now) and not self._is_over(record):
+            return Settled(record)
+        verdict = self.examine(record, append_seconds=0)
+        if len(self._looked_at) > _MOST_LOOKED_AT:
+            self._looked_at.clear()
+        # A provider that is at work says so; of anything else nothing is to be learned before it must be over.
+        self._looked_at[record.turn_id] = now + (1.0 if verdict.outcome is Outcome.PENDING else math.inf)
+        return Settled(self._settle(record, verdict), verdict.response)
+
     def _settle(self, record: TurnRecord, verdict: Verdict) -> TurnRecord:
         if verdict.outcome is Outcome.NOT_RUN:
             end = replace(record, state=TurnState.FAILED, error_code="turn_lost", idempotency_key=None)
@@ -99,26 +119,41 @@ class Settler:
             end = replace(
                 record, state=end_of(response), response_id=response.get("id"), usage=trim_usage(response.get("usage"))
             )
+        elif verdict.is_final:
+            end = replace(record, state=TurnState.LOST, error_code="turn_lost")
         else:
             return record
         end = replace(end, finished_at=self._sessions.now())
+        if not self._sessions.settle(end):
+            # Somebody else was faster.
+            return self._sessions.turn_record(record.key, record.turn_id) or end
         log.info("turn %s was cut off and is settled as %s", record.turn_id, end.state.value)
-        self._sessions.settle(end)
         return end
 
-    def examine(self, record: TurnRecord) -> Verdict:
+    def examine(self, record: TurnRecord, *, append_seconds: float = APPEND_SECONDS) -> Verdict:
         """What became of this turn, as the provider knows it."""
-        newest = next(iter(self._sessions.turns(record.key, limit=1)), record)
-        if record.response_id is None and newest.turn_id != record.turn_id:
-            # What came after it in the conversation may be the later turn's.
+        if self._may_be_taken_for_another(record):
             return Verdict(Outcome.UNKNOWN)
-        return examine(
+        verdict = examine(
             self._provider,
             record,
             lambda: self._response_id_before(record),
-            silent_seconds=self._silent_seconds,
-            now=self._sessions.now(),
+            over=self._is_over(record),
+            append_seconds=append_seconds,
         )
+        # A turn that has begun since then may have said what was found.
+        return Verdict(Outcome.UNKNOWN) if self._may_be_taken_for_another(record) else verdict
+
+    def _may_be_taken_for_another(self, record: TurnRecord) -> bool:
+        """Without a response's id what came after the turn in the conversation may be a later turn's."""
+        if record.response_id is not None:
+            return False
+        newest = next(iter(self._sessions.turns(record.key, limit=1)), record)
+        return newest.turn_id != record.turn_id
+
+    def _is_over(self, record: TurnRecord) -> bool:
+        """Whether its provider, if it were at work, would have been silent for too long by now."""
+        return self._sessions.now() - (record.started_at or 0) > self._silent_seconds * 1000
 
     def _response_id_before(self, record: TurnRecord) -> str | None:
         """The last response before this turn that may be in its conversation; None where that cannot be told."""

@@ -78,6 +78,11 @@ class Gateway:
         announce(workflows)
         self.settler = Settler(sessions, provider, queue_limit=queue_limit, silent_seconds=provider_timeout_seconds)
 
+    def check(self) -> None:
+        """Raises when the store does not answer, or the provider cannot be used as configured."""
+        self.sessions.ping()
+        self.provider.check()
+
     def close(self) -> None:
         self.sessions.close()
         self.provider.close()

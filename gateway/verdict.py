@@ -30,6 +30,11 @@ class Outcome(Enum):
 class Verdict(NamedTuple):
     outcome: Outcome
     response: JSON | None = None
+    is_final: bool = True
+    """Whether looking again later could tell nothing else."""
+
+
+_NOT_YET = Verdict(Outcome.UNKNOWN, is_final=False)
 
 
 def examine(
@@ -37,18 +42,16 @@ def examine(
     record: TurnRecord,
     response_id_before: Callable[[], str | None],
     *,
-    silent_seconds: float,
-    now: int,
+    over: bool,
+    append_seconds: float = APPEND_SECONDS,
 ) -> Verdict:
     """What became of `record`. `response_id_before` tells the last response that the turns before it may have left in
-    its conversation, None where that cannot be told; `silent_seconds` after its start the provider surely no longer
-    works on it."""
+    its conversation, None where that cannot be told; `over` says that the provider surely no longer works on it."""
     if record.conversation_id is None:
         return Verdict(Outcome.NOT_RUN)
     try:
         if record.response_id is not None:
-            return _by_response(provider, record.conversation_id, record.response_id)
-        over = now - (record.started_at or 0) > silent_seconds * 1000
+            return _by_response(provider, record.conversation_id, record.response_id, over, append_seconds)
         known = set() if record.created or record.recovered else _items_of(provider, response_id_before())
         return _by_tail(provider, record.conversation_id, known, over)
     except ConversationGoneError:
@@ -56,23 +59,26 @@ def examine(
         return Verdict(Outcome.UNKNOWN)
 
 
-def _by_response(provider: Provider, conversation_id: str, response_id: str) -> Verdict:
+def _by_response(
+    provider: Provider, conversation_id: str, response_id: str, over: bool, append_seconds: float
+) -> Verdict:
     try:
         response = provider.retrieve_response(response_id)
     except NotFoundError:
-        return Verdict(Outcome.UNKNOWN)
+        return Verdict(Outcome.UNKNOWN) if over else _NOT_YET
     status = response.get("status")
     if status in ("queued", "in_progress"):
-        return Verdict(Outcome.PENDING)
+        return Verdict(Outcome.PENDING, is_final=False)
     if status not in ("completed", "incomplete"):
         return Verdict(Outcome.NOT_RUN)
     output = response.get("output") or []
-    if not output:
+    last_id = output[-1].get("id") if output else None
+    if last_id is None:
         return Verdict(Outcome.UNKNOWN)
-    deadline = time.monotonic() + APPEND_SECONDS
-    while not _has_item(provider, conversation_id, output[-1]["id"]):
+    deadline = time.monotonic() + append_seconds
+    while not _has_item(provider, conversation_id, last_id):
         if time.monotonic() > deadline:
-            return Verdict(Outcome.NOT_RUN)
+            return Verdict(Outcome.NOT_RUN) if append_seconds or over else _NOT_YET
         time.sleep(0.25)
     return Verdict(Outcome.ANSWERED, response)
 
@@ -94,8 +100,10 @@ def _by_tail(provider: Provider, conversation_id: str, known: set[str] | None, o
     added.reverse()
     said = list(takewhile(_is_input, added))
     output = added[len(said) :]
+    if not output and not over:
+        return _NOT_YET
     if not output:
-        return Verdict(Outcome.NOT_RUN if over and not added else Outcome.UNKNOWN)
+        return Verdict(Outcome.UNKNOWN if added else Outcome.NOT_RUN)
     if not said or any(map(_is_said, output)):
         # Somebody else's words are among them.
         return Verdict(Outcome.UNKNOWN)

@@ -22,12 +22,16 @@ FRESH_SECONDS = 600.0
 PAUSE_SECONDS = 10.0
 """How long nobody asks again after a try, whatever tokens say: who makes up key ids makes no load."""
 
+MOST_WAITING = 8
+"""So many wait at once for keys that are being fetched: those who make up key ids take nobody's place."""
+
 _LARGEST = 1024**2
 
 
 class PublishedKeys:
-    """Finds keys by their id. An id that is not known is looked for once more where the keys are published; a provider
-    that does not answer leaves the keys that it gave before in use."""
+    """Finds keys by their id. An id that is not known is looked for once more where the keys are published. Those that
+    are known are asked for again on the side: a provider that is silent or away leaves them in use, and holds up nobody
+    who has one."""
 
     def __init__(self, url: str, allowed: Sequence[str] = (), *, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
@@ -35,13 +39,31 @@ class PublishedKeys:
         self._clock = clock
         self._http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=5), retries=False)
         self._lock = threading.Lock()
+        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._keys: dict[str | None, TokenKey] | None = None
         self._fresh_until = float("-inf")
         self._next_try = float("-inf")
 
     def __call__(self, kid: str | None) -> TokenKey:
-        if self._keys is None or self._clock() >= self._fresh_until or self._named(kid) is None:
-            self._refresh(kid)
+        found = self._named(kid)
+        if found is None:
+            return self._looked_for(kid)
+        if self._clock() >= max(self._fresh_until, self._next_try) and self._lock.acquire(blocking=False):
+            try:
+                threading.Thread(target=self._fetch_aside, name="gateway-jwks", daemon=True).start()
+            except RuntimeError:  # no thread can be started now
+                self._lock.release()
+        return found
+
+    def _looked_for(self, kid: str | None) -> TokenKey:
+        if not self._waiting.acquire(blocking=False):
+            raise ProviderUnavailableError("The identity provider does not answer.", retry_after=1)
+        try:
+            with self._lock:
+                if self._named(kid) is None and self._clock() >= self._next_try:
+                    self._fetch()
+        finally:
+            self._waiting.release()
         if self._keys is None:
             raise ProviderUnavailableError("The identity provider does not answer.", retry_after=PAUSE_SECONDS)
         found = self._named(kid)
@@ -56,20 +78,24 @@ class PublishedKeys:
             return next(iter(keys.values())) if len(keys) == 1 else None
         return keys.get(kid)
 
-    def _refresh(self, kid: str | None) -> None:
-        with self._lock:
-            now = self._clock()
-            if now < self._next_try or (now < self._fresh_until and self._named(kid) is not None):
-                return
-            self._next_try = now + PAUSE_SECONDS
-            try:
-                self._keys = self._fetch()
-            except (urllib3.exceptions.HTTPError, jwt.PyJWTError, ValueError) as exc:
-                log.warning("the identity provider's keys could not be fetched (%s)", type(exc).__name__)
-            else:
-                self._fresh_until = now + FRESH_SECONDS
+    def _fetch_aside(self) -> None:
+        try:
+            self._fetch()
+        finally:
+            self._lock.release()
 
-    def _fetch(self) -> dict[str | None, TokenKey]:
+    def _fetch(self) -> None:
+        """Whoever calls has the lock."""
+        now = self._clock()
+        self._next_try = now + PAUSE_SECONDS
+        try:
+            self._keys = self._published()
+        except Exception as exc:  # whatever it is: those that are known stay in use
+            log.warning("the identity provider's keys could not be fetched (%s)", type(exc).__name__)
+        else:
+            self._fresh_until = now + FRESH_SECONDS
+
+    def _published(self) -> dict[str | None, TokenKey]:
         answer = self._http.request("GET", self._url, preload_content=False)
         try:
             body = answer.read(_LARGEST + 1)

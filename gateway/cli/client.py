@@ -12,6 +12,7 @@ import requests
 from urllib3.exceptions import ProtocolError
 
 from gateway.model import JSON
+from gateway.sse import UnreadableStreamError, parse_events
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 330.0
@@ -69,8 +70,9 @@ class GatewayClient:
         ):
             self._check(answer)
             try:
-                for name, data in _events(answer):
+                for name, said, _ in parse_events(answer.iter_content(chunk_size=1)):
                     asked = True
+                    data = orjson.loads(said)
                     if name == "error":
                         raise ClientError(str(data["error"]["message"]), code=str(data["error"]["code"]))
                     yield name, data
@@ -121,18 +123,8 @@ class GatewayClient:
             raise ClientError(
                 f"No gateway answers at {self.url}: start one with `gateway serve`, or give --url."
             ) from exc
-        except (requests.RequestException, orjson.JSONDecodeError) as exc:
+        except (requests.RequestException, orjson.JSONDecodeError, UnreadableStreamError) as exc:
             raise ClientError(f"{self.url} does not answer as a gateway does: is the address right?") from exc
-
-
-def _events(answer: requests.Response) -> Iterator[tuple[str, JSON]]:
-    """The named events of a server-sent stream, each as soon as it is there."""
-    name = ""
-    for line in answer.iter_lines(chunk_size=1):
-        if line.startswith(b"event: "):
-            name = line[7:].decode()
-        elif line.startswith(b"data: "):
-            yield name, orjson.loads(line[6:])
 
 
 def _last(exc: BaseException) -> str:

@@ -33,9 +33,12 @@ class UserErasure:
         return UserErasure(self.receipts + other.receipts, self.erasing + other.erasing, self.busy + other.busy)
 
 
-def erase_user(eraser: Eraser, tenant: str, user_id: str, *, patience: Patience, queue_limit: int) -> UserErasure:
-    """Erases every session that the user has now. Those that a turn is using are waited for last, all of them together
-    as long as `patience` lasts; what is still `busy` then was left as it is."""
+def erase_user(
+    eraser: Eraser, tenant: str, user_id: str, *, patience: Patience, budget: Patience, queue_limit: int
+) -> UserErasure:
+    """Erases every session that the user has now; what the budget is not enough for is marked, and left to the sweeper.
+    Those that a turn is using are waited for last, all of them together as long as `patience` lasts; what is still
+    `busy` then was left as it is."""
     found = UserErasure()
     failures = 0
 
@@ -48,7 +51,7 @@ def erase_user(eraser: Eraser, tenant: str, user_id: str, *, patience: Patience,
                 wait_seconds=wait_seconds,
                 queue_limit=queue_limit,
                 check=_of_user(user_id),
-                at_provider=at_provider,
+                budget=budget if at_provider else Patience(0),
             )
         except SessionNotFoundError:
             return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.errors import (
     ConversationGoneError,
@@ -31,8 +31,11 @@ log = logging.getLogger("gateway.erasing")
 ITEMS_AT_ONCE = 500
 """How many items one attempt removes: the provider takes them one by one, and nobody waits for minutes."""
 
+REQUEST_SECONDS = 15.0
+"""How long a request works at it before it leaves the rest to the sweeper."""
+
 MORE = "more_items"
-"""The reason of an attempt that removed as many items as one attempt may, and left more."""
+"""The reason of an attempt that removed as much as one attempt may, and left more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +93,19 @@ class Eraser:
         wait_seconds: float = 0,
         queue_limit: int = 16,
         check: Callable[[Session], None] | None = None,
-        at_provider: bool = True,
+        budget: Patience | None = None,
     ) -> Receipt | Unfinished:
         """Marks a session as erasing, in its turn, and erases it. One that is being erased already is tried again.
 
-        `check` may refuse the session as it is then, by raising. Without `at_provider` it is only marked, and left to
-        the sweeper. `TurnBusyError` when a turn of it runs for longer than `wait_seconds`.
+        `check` may refuse the session as it is then, by raising. What is not done when the `budget` is used up is left
+        to the sweeper. `TurnBusyError` when a turn of it runs for longer than `wait_seconds`.
         """
         with self.sessions.turn(key, wait_seconds=wait_seconds, queue_limit=queue_limit, erasing=True) as turn:
             if turn.session is None:
                 raise SessionNotFoundError()
             if check is not None:
                 check(turn.session)
-            erasure = self.sessions.begin_erasure(turn)
-            if not at_provider:
-                return Unfinished(erasure.session_id, erasure.conversation_id, 0, MORE)
-            return self.erase(erasure)
+            return self.erase(self.sessions.begin_erasure(turn), budget)
 
     def resume(self, erasure: Erasure) -> Receipt | Unfinished:
         """Tries an erasure again; `TurnBusyError` when somebody else is just at it."""
@@ -116,11 +116,13 @@ class Eraser:
         with self.sessions.turn(key, wait_seconds=0, erasing=True):
             return self.erase(erasure)
 
-    def erase(self, erasure: Erasure) -> Receipt | Unfinished:
+    def erase(self, erasure: Erasure, budget: Patience | None = None) -> Receipt | Unfinished:
         """One attempt at the provider, and the end of the mapping if it came through. A failing provider is no error
         here; a store that does not answer is."""
+        if _is_used_up(budget):
+            return Unfinished(erasure.session_id, erasure.conversation_id, 0, MORE)
         try:
-            outcome = self._erase(erasure)
+            outcome = self._erase(erasure, budget)
         except StoreUnavailableError:
             ERASURES.labels("failed").inc()
             raise
@@ -132,18 +134,21 @@ class Eraser:
             ERASURES.labels("failed" if outcome.failed else "unfinished").inc()
         return outcome
 
-    def _erase(self, erasure: Erasure) -> Receipt | Unfinished:
+    def _erase(self, erasure: Erasure, budget: Patience | None) -> Receipt | Unfinished:
         items = 0
+        more = Unfinished(erasure.session_id, erasure.conversation_id, items, MORE)
         try:
             try:
                 for _ in each_removed(self._provider, erasure.conversation_id):
                     items += 1
-                    if items >= self._items_at_once:
-                        return Unfinished(erasure.session_id, erasure.conversation_id, items, MORE)
+                    if items >= self._items_at_once or _is_used_up(budget):
+                        return replace(more, items_deleted=items)
                 self._call(lambda: self._provider.delete_conversation(erasure.conversation_id))
             except ConversationGoneError:
                 pass
-            responses = self._delete_responses(erasure)
+            responses, all_gone = self._delete_responses(erasure, budget)
+            if not all_gone:
+                return replace(more, items_deleted=items)
             self.sessions.finish_erasure(erasure)
         except StoreUnavailableError:
             raise
@@ -164,15 +169,22 @@ class Eraser:
             erased_at=self.sessions.now(),
         )
 
-    def _delete_responses(self, erasure: Erasure) -> int:
+    def _delete_responses(self, erasure: Erasure, budget: Patience | None) -> tuple[int, bool]:
+        """How many were deleted, and whether none is left."""
         count = 0
         key = SessionKey(erasure.tenant, erasure.session_id)
         for response_id in self.sessions.response_ids(key, erasure.conversation_id):
+            if _is_used_up(budget):
+                return count, False
             with suppress(NotFoundError):
                 self._call(lambda response_id=response_id: self._provider.delete_response(response_id))  # type: ignore[misc]
                 count += 1
-        return count
+        return count, True
 
     @staticmethod
     def _call(function: Callable[[], None]) -> None:
         Patience(RETRY_SECONDS).call(function)
+
+
+def _is_used_up(budget: Patience | None) -> bool:
+    return budget is not None and not budget.left_seconds

@@ -70,16 +70,19 @@ def remove_item(provider: Provider, conversation_id: str, item_id: str) -> None:
     Patience(RETRY_SECONDS).call(lambda: provider.delete_item(conversation_id, item_id))
 
 
-def clear_items(provider: Provider, conversation_id: str) -> int:
-    """Removes every item and returns how many; an error says in `items_deleted` how far it came."""
+def clear_items(provider: Provider, conversation_id: str, budget: Patience | None = None) -> tuple[int, bool]:
+    """Removes every item, as far as it comes within the budget; tells how many, and whether that was all. So does an
+    error, in `items_deleted`."""
     count = 0
     try:
         for _ in each_removed(provider, conversation_id):
             count += 1
+            if budget is not None and not budget.left_seconds:
+                return count, False
     except GatewayError as exc:
         exc.details["items_deleted"] = count
         raise
-    return count
+    return count, True
 
 
 def each_removed(provider: Provider, conversation_id: str) -> Iterator[str]:

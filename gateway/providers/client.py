@@ -23,6 +23,9 @@ from gateway.providers.base import FAILURES, JSON, StreamEvent, error_from_answe
 from gateway.providers.transport import PooledTransport
 from gateway.sse import UnreadableStreamError, parse_events
 
+CALL_SECONDS = 30.0
+"""How long the provider may be silent at most where no model has to think."""
+
 _MOST_REDIRECTS = 5
 
 _ORGANISATION = re.compile(rb"\borg-[A-Za-z0-9]{6,}")
@@ -42,7 +45,8 @@ class ProviderClient:
         self._base_url = str(self._sdk.base_url).rstrip("/")
         # Reading an address costs a tenth of a call.
         self._often = {path: httpx2.URL(self._base_url + path) for path in ("/responses", "/conversations")}
-        self._extensions = {"timeout": timeout.as_dict()}
+        self._patient = {"timeout": timeout.as_dict()}
+        self._brief = {"timeout": {**timeout.as_dict(), "read": min(timeout_seconds, CALL_SECONDS)}}
         named = {**self._sdk.default_headers, **self._sdk.auth_headers}
         self._headers = httpx2.Headers(self._http.headers)
         self._headers.update({name: value for name, value in named.items() if isinstance(value, str)})
@@ -98,7 +102,7 @@ class ProviderClient:
             self._url(path, query),
             headers=self._headers,
             content=None if body is None else orjson.dumps(body),
-            extensions=self._extensions,
+            extensions=self._brief if accept is None else self._patient,
         )
         if accept is not None:
             request.headers["Accept"] = accept

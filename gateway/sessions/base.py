@@ -114,6 +114,11 @@ class SessionManager(Owners):
         """One page, newest use first. Pages never repeat a session; only one used since may be missed."""
         return self._list(filter, limit, after)
 
+    def made(self, tenant: str, *, limit: int = 20, before: Session | None = None) -> Sequence[Session]:
+        """The tenant's sessions, newest made first, those that were made before this one: an order that no use changes,
+        so that pages repeat none and miss none."""
+        return self._made(tenant, limit, before)
+
     def walk(self, filter: Filter, *, page: int = 500) -> Iterator[Session]:
         """Every session that the filter names, as `list` gives them, `page` in memory at a time."""
         after: str | None = None

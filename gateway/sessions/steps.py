@@ -36,6 +36,10 @@ class Steps(ABC):
         """As `list`; leaves out expired sessions. A cursor is the backend's own; `InvalidRequestError` on nonsense."""
 
     @abstractmethod
+    def _made(self, tenant: str, limit: int, before: Session | None) -> Sequence[Session]:
+        """As `made`, by (created_at, session_id); leaves out expired sessions."""
+
+    @abstractmethod
     def _swap(self, old: Session, new: Session) -> bool:
         """Writes data, metadata and status of `new` if those of `old` are still there (and the conversation the
         same); False otherwise."""

@@ -54,6 +54,34 @@ class ListingContract(StoreContract):
         page = store.list(Filter())
         assert page.sessions == [store.get(SessionKey("", name)) for name in ("a", "c", "b")]
 
+    def test_by_creation_no_use_moves_a_session(self, open_store: OpenStore) -> None:
+        clock = Clock()
+        store = open_store(clock=clock, lifetime=Lifetime(1000))
+        names = [f"{number:02}" for number in range(24)]
+        for number, name in enumerate(names):
+            make_session(store, SessionKey("a", name))
+            make_session(store, SessionKey("b", name))
+            clock.advance(number % 2)  # two are made at each moment
+        expected = [key.session_id for key in sorted((SessionKey("a", name) for name in names), reverse=True)]
+        seen: list[Session] = []
+        while page := store.made("a", limit=5, before=seen[-1] if seen else None):
+            for session in page:
+                run_turn(store, session.key)
+            make_session(store, SessionKey("a", f"late-{len(seen)}"))
+            seen += page
+            clock.advance(1)
+        assert [session.session_id for session in seen] == expected
+        late = store.made("a", limit=1)[0].session_id
+        assert late == "late-20"
+        store.rename(SessionKey("a", "00"), "renamed")
+        with store.turn(SessionKey("a", "01")) as turn:
+            store.forget(turn)
+        oldest = [session.session_id for session in store.made("a", limit=100)[-2:]]
+        assert oldest == ["02", "renamed"]
+        assert store.made("c") == []
+        clock.advance(2000)
+        assert store.made("a") == []
+
     def test_sessions_used_at_the_same_moment_all_come_once(self, open_store: OpenStore) -> None:
         clock = Clock()
         store = open_store(clock=clock)

@@ -47,6 +47,7 @@ class GatewayApp(Flask):
     authenticate: Authenticate
     turn_places: limits.TurnPlaces
     readers: Readers
+    readiness: operations.Readiness
     eraser: Eraser
     sweeper: Sweeper
 
@@ -81,6 +82,7 @@ def create_app(
     app.authenticate = open_auth(settings, app.gateway.sessions.key)
     app.turn_places = limits.TurnPlaces(settings.turn_limit, settings.principal_turn_limit)
     app.readers = Readers()
+    app.readiness = operations.Readiness(app.gateway.check)
     app.eraser = Eraser(app.gateway.sessions, app.gateway.provider)
     app.sweeper = Sweeper(app.eraser)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes

@@ -78,9 +78,14 @@ class Place:
         self._lock = threading.Lock()
         self._needed = 1
 
-    def share(self) -> None:
+    def during(self, events: Iterator[T]) -> Iterator[T]:
+        """The same events, which need the place until they end."""
         with self._lock:
             self._needed += 1
+        try:
+            yield from events
+        finally:
+            self.leave()
 
     def leave(self) -> None:
         with self._lock:
@@ -102,20 +107,6 @@ def take_place() -> Place:
         return reply
 
     return place
-
-
-def placed(events: Iterator[T]) -> Iterator[T]:
-    """The same events, with a place that they need until they end."""
-    place = take_place()
-
-    def until_the_end() -> Iterator[T]:
-        place.share()
-        try:
-            yield from events
-        finally:
-            place.leave()
-
-    return until_the_end()
 
 
 def _storage(settings: Settings) -> Storage:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from flask import Blueprint, Response
 
-from gateway.erasing.eraser import Receipt
+from gateway.erasing.eraser import REQUEST_SECONDS, Receipt
 from gateway.errors import InvalidRequestError, SessionExistsError, SessionNotFoundError, UserMismatchError
 from gateway.history.copying import Copied, copy_history
 from gateway.model import JSON, SessionKey, new_session_id, parse_session_id
@@ -47,7 +47,7 @@ def reset(session_id: str) -> Response:
     if erase_old:
         # The turn is free by now: the next one need not wait for this.
         old = Erasure(*session.key, old_id, requested_at=gateway().sessions.now(), whole=False)
-        became = "erased" if isinstance(eraser().erase(old), Receipt) else "erasing"
+        became = "erased" if isinstance(eraser().erase(old, Patience(REQUEST_SECONDS)), Receipt) else "erasing"
     # What clients edited meanwhile is not in what was bound.
     now = gateway().sessions.get(session.key) or bound
     return session_reply(now, **asdict(copied), old_conversation=became)

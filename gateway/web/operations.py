@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+import threading
+import time
+from collections.abc import Callable
+from typing import cast
+
+from flask import Blueprint, Response, current_app
 
 from gateway.errors import GatewayError
 from gateway.web.access import is_operator
-from gateway.web.requests import gateway, json_reply, settings
+from gateway.web.requests import json_reply, settings
 
 blueprint = Blueprint("operations", __name__)
+
+REMEMBERED_SECONDS = 1.0
 
 
 @blueprint.get("/healthz")
@@ -16,12 +23,47 @@ def healthz() -> Response:
     return json_reply({"status": "ok"})
 
 
+class Readiness:
+    """Whether the store answers and the provider can be used as configured. Anybody may ask, as often as they like: it
+    is looked for once a second at most, by one of them, and the others are told what was found."""
+
+    def __init__(self, look: Callable[[], None], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._look = look
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._found: GatewayError | None = None
+        self._at = float("-inf")
+
+    def check(self) -> None:
+        """Raises why not."""
+        # Who finds somebody looking waits for nothing but the very first answer.
+        if self._is_old() and self._lock.acquire(blocking=self._at < 0):
+            try:
+                if self._is_old():
+                    self._refresh()
+            finally:
+                self._lock.release()
+        if (found := self._found) is not None:
+            raise found.with_traceback(None)
+
+    def _is_old(self) -> bool:
+        return self._clock() - self._at >= REMEMBERED_SECONDS
+
+    def _refresh(self) -> None:
+        try:
+            self._look()
+        except GatewayError as exc:
+            self._found = exc
+        else:
+            self._found = None
+        self._at = self._clock()
+
+
 @blueprint.get("/readyz")
 def readyz() -> Response:
     """200 when the store answers and the provider can be used as configured; why not is for operators."""
     try:
-        gateway().sessions.ping()
-        gateway().provider.check()
+        cast(Readiness, current_app.readiness).check()  # type: ignore[attr-defined]
     except GatewayError as exc:
         if is_operator():
             raise

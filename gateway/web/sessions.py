@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from flask import Blueprint, Response, current_app, request
 
 from gateway.erasing.cleaning import UserErasure, erase_user
-from gateway.erasing.eraser import Eraser, Receipt
+from gateway.erasing.eraser import REQUEST_SECONDS, Eraser, Receipt
 from gateway.errors import InvalidRequestError, TurnBusyError, UserMismatchError, VersionMismatchError
 from gateway.model import JSON, Session, SessionKey, Status, new_session_id, parse_session_id
 from gateway.providers.retry import Patience
@@ -132,6 +132,7 @@ def erase(session_id: str) -> Response:
         wait_seconds=gateway().busy_wait_seconds,
         queue_limit=queue_limit(),
         check=check_version,
+        budget=Patience(REQUEST_SECONDS),
     )
     done = isinstance(outcome, Receipt)
     audited("session_erased", session_id, outcome="done" if done else "begun")
@@ -146,10 +147,14 @@ def erase_of_user() -> Response:
     user_id = fields.optional_text(asked, "user_id")
     if user_id is None:
         raise InvalidRequestError("user_id is needed: there is no way to erase every session at once.", param="user_id")
-    patience = Patience(gateway().busy_wait_seconds)
+    waits: dict[str, Any] = {
+        "patience": Patience(gateway().busy_wait_seconds),
+        "budget": Patience(REQUEST_SECONDS),
+        "queue_limit": queue_limit(),
+    }
     found = UserErasure()
     for namespace in namespaces_of(user_id):
-        found += erase_user(eraser(), namespace, user_id, patience=patience, queue_limit=queue_limit())
+        found += erase_user(eraser(), namespace, user_id, **waits)
     audited("user_erased", None, user_id=user_id, erased=len(found.receipts), erasing=found.erasing, busy=found.busy)
     counts: JSON = {"erased": len(found.receipts), "erasing": found.erasing}
     if found.busy:

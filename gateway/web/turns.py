@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from flask import Blueprint, Response
 
-from gateway.errors import GatewayError, NotFoundError, TurnBusyError, TurnLostError
-from gateway.model import ANSWERED, JSON, SessionKey, TurnRecord, TurnState
+from gateway.errors import GatewayError, NotFoundError, TurnLostError
+from gateway.model import ANSWERED, JSON, TurnRecord
 from gateway.settle import Settled
 from gateway.web import fields, query
 from gateway.web.api import bodies
@@ -16,19 +14,24 @@ from gateway.web.requests import gateway, json_reply, parse_body
 
 blueprint = Blueprint("turns", __name__, url_prefix="/sessions/<session_id>")
 
+MOST_LOOKED_UP = 5
+"""Of how many turns one page looks up what became of them: each is a question to the provider."""
+
 
 @blueprint.get("/turns")
 def turns(session_id: str) -> Response:
-    """The recorded turns, newest first, never their texts."""
+    """The recorded turns, newest first, never their texts. Of the newest that a crash cut off it is looked up what
+    became of them; reading takes no turn of the session's."""
     asked = query.parse_query(("limit", "after"))
     most, after = query.limit(asked), query.optional_cursor(asked)
     key = readable_session_of(session_id).key
     found = gateway().sessions.turns(key, limit=most + 1, after=after)
     page, more = found[:most], len(found) > most
+    in_doubt = [record.turn_id for record in page if record.in_doubt][:MOST_LOOKED_UP]
     return json_reply(
         {
             "object": "list",
-            "data": [_shown(_settled(key, record)) for record in page],
+            "data": [(_glance(record).record if record.turn_id in in_doubt else record).as_dict() for record in page],
             "has_more": more,
             "next": page[-1].turn_id if more else None,
         }
@@ -39,17 +42,11 @@ def turns(session_id: str) -> Response:
 def turn(session_id: str, turn_id: str) -> Response:
     """The turn's record and, when it left one, its reply, fetched from the provider."""
     query.parse_query()
-    key = readable_session_of(session_id).key
-    found: Settled | None
-    try:
-        found = gateway().settler.settled(key, turn_id)
-    except TurnBusyError:
-        # The session is in use: what is known is said, the rest is settled later.
-        record = gateway().sessions.turn_record(key, turn_id)
-        found = Settled(record) if record else None
-    if found is None:
+    record = gateway().sessions.turn_record(readable_session_of(session_id).key, turn_id)
+    if record is None:
         raise NotFoundError("There is no such turn in this session.")
-    shown = _shown(found.record) | {"session_id": found.record.session_id}
+    found = _glance(record)
+    shown: JSON = found.record.as_dict() | {"session_id": found.record.session_id}
     if found.record.state in ANSWERED:
         try:
             shown |= gateway().settler.fetch_reply(found)[0].as_dict()
@@ -66,14 +63,9 @@ def cancel_pending_calls(session_id: str) -> Response:
     return json_reply({"session_id": session_id, "cancelled": calls})
 
 
-def _settled(key: SessionKey, record: TurnRecord) -> TurnRecord:
-    """What became of a turn that a crash cut off, where that can be told now."""
-    if record.in_doubt:
-        with suppress(GatewayError):
-            if found := gateway().settler.settled(key, record.turn_id):
-                return found.record
-    return record
-
-
-def _shown(record: TurnRecord) -> JSON:
-    return record.as_dict() | ({"state": TurnState.LOST.value} if record.in_doubt else {})
+def _glance(record: TurnRecord) -> Settled:
+    """What became of a turn, where that can be told now."""
+    try:
+        return gateway().settler.glance(record)
+    except GatewayError:
+        return Settled(record)

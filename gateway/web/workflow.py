@@ -12,7 +12,7 @@ from gateway.reply import reply_of
 from gateway.web import fields, query
 from gateway.web.access import own_namespace, owner
 from gateway.web.api import bodies
-from gateway.web.limits import placed
+from gateway.web.limits import take_place
 from gateway.web.posted_items import parse_items
 from gateway.web.requests import gateway, json_reply, parse_body, readers
 from gateway.web.sse import event_stream
@@ -25,7 +25,7 @@ blueprint = Blueprint("workflow", __name__)
 def run(name: str = "") -> Response:
     query.parse_query()
     turn = parse_turn(parse_body(), name)
-    events = placed(gateway().stream_turn(own_namespace(), turn))
+    events = take_place().during(gateway().stream_turn(own_namespace(), turn))
     return event_stream(readers().start(events)) if turn.stream else json_reply(reply_of(events).as_dict())
 
 

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -10,10 +11,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gateway.auth.jwks import FRESH_SECONDS, PAUSE_SECONDS, PublishedKeys
+from gateway.auth.jwks import FRESH_SECONDS, MOST_WAITING, PAUSE_SECONDS, PublishedKeys
 from gateway.auth.tokens import TokenAuth
 from gateway.errors import ProviderUnavailableError, UnauthorizedError
 from tests.auth.test_tokens import claims
+from tests.support import eventually
 
 ONE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 TWO = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -35,11 +37,15 @@ class IdentityProvider:
         self.keys: list[object] = [published("one", ONE)]
         self.status = 200
         self.asked = 0
+        self.silent = threading.Event()
+        """Cleared while it does not answer."""
+        self.silent.set()
         provider = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 provider.asked += 1
+                provider.silent.wait(30)
                 body = json.dumps({"keys": provider.keys}).encode()
                 self.send_response(provider.status)
                 self.send_header("Content-Length", str(len(body)))
@@ -54,6 +60,7 @@ class IdentityProvider:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
+        self.silent.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -112,8 +119,7 @@ def test_a_key_that_is_published_no_more_opens_nothing(
     auth(token("one", ONE))
     provider.keys = [published("two", TWO)]
     clock.now += FRESH_SECONDS
-    with pytest.raises(UnauthorizedError):
-        auth(token("one", ONE))
+    eventually(lambda: is_refused(auth, token("one", ONE)))
 
 
 @pytest.mark.parametrize("outage", ["down", "error", "nonsense"])
@@ -146,8 +152,35 @@ def test_a_token_that_names_no_key_means_the_only_one(
     assert auth(token(None, ONE)).user_id == "ann"
     provider.keys.append(published("two", TWO))
     clock.now += FRESH_SECONDS
-    with pytest.raises(UnauthorizedError):
-        auth(token(None, ONE))
+    eventually(lambda: is_refused(auth, token(None, ONE)))
+
+
+def is_refused(auth: TokenAuth, credential: str) -> bool:
+    try:
+        auth(credential)
+    except UnauthorizedError:
+        return True
+    return False
+
+
+def test_a_silent_provider_holds_up_nobody_whose_key_is_known(
+    auth: TokenAuth, provider: IdentityProvider, clock: Clock
+) -> None:
+    auth(token("one", ONE))
+    provider.silent.clear()
+    clock.now += FRESH_SECONDS
+    for _ in range(5):
+        assert auth(token("one", ONE)).user_id == "ann"
+    eventually(lambda: provider.asked == 2)
+    # Somebody is asking already, and it may take long.
+    with ThreadPoolExecutor(40) as pool:
+        strangers = [pool.submit(is_refused, auth, token(f"made-up-{number}", TWO)) for number in range(40)]
+        eventually(lambda: sum(each.done() for each in strangers) == 40 - MOST_WAITING)
+        for _ in range(5):
+            assert auth(token("one", ONE)).user_id == "ann"
+        assert provider.asked == 2
+        provider.silent.set()
+    assert sum(isinstance(each.exception(), ProviderUnavailableError) for each in strangers) == 40 - MOST_WAITING
 
 
 @pytest.mark.parametrize(

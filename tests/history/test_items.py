@@ -8,6 +8,7 @@ from gateway.errors import ConversationGoneError, NotFoundError
 from gateway.history import items as history
 from gateway.history.items import clear_items, each_removed, parse_item_id
 from gateway.providers.base import ConversationLockedError
+from gateway.providers.retry import Patience
 
 JSON = dict[str, Any]
 
@@ -43,7 +44,13 @@ def test_a_listing_that_lags_behind_ends_all_the_same() -> None:
 def test_what_somebody_else_removed_is_not_counted() -> None:
     shelf = Shelf(5)
     shelf.there.remove("msg_2")
-    assert clear_items(shelf, "conv_1") == 4  # type: ignore[arg-type]
+    assert clear_items(shelf, "conv_1") == (4, True)  # type: ignore[arg-type]
+
+
+def test_clearing_ends_with_its_budget() -> None:
+    shelf = Shelf(5)
+    assert clear_items(shelf, "conv_1", Patience(0)) == (1, False)  # type: ignore[arg-type]
+    assert clear_items(shelf, "conv_1", Patience(30)) == (4, True)  # type: ignore[arg-type]
 
 
 def test_a_conversation_that_is_gone_is_not_taken_for_an_empty_one() -> None:
@@ -57,7 +64,7 @@ def test_a_conversation_that_is_gone_is_not_taken_for_an_empty_one() -> None:
 def test_a_passing_refusal_is_waited_out_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
     shelf = Shelf(1)
     shelf.refusals = [ConversationLockedError()]
-    assert clear_items(shelf, "conv_1") == 1  # type: ignore[arg-type]
+    assert clear_items(shelf, "conv_1") == (1, True)  # type: ignore[arg-type]
     monkeypatch.setattr(history, "RETRY_SECONDS", 0)
     shelf = Shelf(1)
     shelf.refusals = [ConversationLockedError()]

@@ -77,7 +77,7 @@ def test_all_keys_of_a_session_share_a_slot(store: RedisSessionManager, valkey: 
         }
         slots = {key_slot(name.encode()) for name in of_session}
         assert slots == {valkey.ask("CLUSTER", "KEYSLOT", of_session[0])} if cluster_speaks(valkey) else len(slots) == 1
-        of_tenant = [store._keys.index(tenant, name) for name in ("used", "names", "expires", "trim")]
+        of_tenant = [store._keys.index(tenant, name) for name in ("used", "names", "made", "expires", "trim")]
         of_tenant += [store._keys.by_user(tenant, "{u}/v"), store._keys.by_status(tenant, Status.ACTIVE)]
         assert len({key_slot(name.encode()) for name in of_tenant}) == 1
         assert set(names(valkey, store)) >= {*of_tenant} - {store._keys.index(tenant, "trim")}
@@ -231,7 +231,7 @@ def test_an_entry_of_an_index_without_its_session_is_passed_over_and_removed(
     assert [session.session_id for session in page.sessions] == ["c", "a"]
     assert page.next is None
     assert [s.session_id for s in store.list(Filter(user_id="ann")).sessions] == ["c", "a"]
-    for index in ("used", "names", "status:active"):
+    for index in ("used", "names", "made", "status:active"):
         assert valkey.ask("ZCARD", store._keys.index("", index)) == 2, index
     assert valkey.ask("ZCARD", store._keys.by_user("", "ann")) == 2
 

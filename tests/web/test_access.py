@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from gateway.auth.keys import new_key
 from gateway.model import ApiKey, Role
+from gateway.web import operations
 from gateway.web.access import ROUTES, Access
 from tests.web.conftest import OpenHouse
 from tests.web.house import House
@@ -101,7 +102,8 @@ def test_a_revoked_key_opens_nothing_from_then_on(guarded: House) -> None:
     assert caller.ask("GET", "/sessions").status_code == 401
 
 
-def test_readiness_says_why_only_to_operators(guarded: House) -> None:
+def test_readiness_says_why_only_to_operators(guarded: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "REMEMBERED_SECONDS", 0.0)
     user = Caller(guarded, add_key(guarded, "user"))
     admin = Caller(guarded, add_key(guarded, "admin", role=Role.ADMIN))
     assert user.get("/readyz") == Caller(guarded, None).get("/readyz") == {"status": "ready"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from werkzeug.test import TestResponse
@@ -90,3 +91,22 @@ def test_a_turn_has_its_place_until_it_ends(open_house: OpenHouse, path: str, st
     ask("t").close()
     assert house.app.readers.drain(30)
     assert ask("t").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/workflow", "/v1/responses"])
+def test_a_thread_that_cannot_be_started_costs_no_place(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    house = open_house("memory", settings={"principal_turn_limit": 1})
+    body = {"model": "demo", "input": "hello"} if path == "/v1/responses" else {"input": "hello"}
+
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("_thread.start_new_thread", no_thread)
+        for _ in range(3):
+            with closing(house.ask("POST", path, {**body, "stream": True})) as answer:
+                assert (answer.status_code, answer.get_json()["error"]["code"]) == (409, "queue_full")
+    assert house.ask("POST", path, body).status_code == 200
+    assert house.app.readers.drain(0)

@@ -2,7 +2,7 @@
 
 from gateway.erasing.cleaning import Skipped, purge
 from gateway.erasing.eraser import Receipt, Unfinished
-from gateway.errors import ProviderUnavailableError, TurnLostError
+from gateway.errors import ProviderError, ProviderUnavailableError, TurnLostError
 from gateway.model import Status, TurnState
 from gateway.sessions import Lifetime
 from gateway.testing.contract import stop_renewing, wait_until_dead
@@ -348,3 +348,23 @@ def test_a_purge_erases_by_age_and_status(kind: tuple[str, str], open_house: Ope
     house.provider.fail("delete_conversation", times=1)
     again = list(purge(house.eraser, used_before=month_ago))
     assert sorted(type(each) is Unfinished for each in again) == [False, True]
+
+
+def test_the_first_items_make_the_session(anywhere: House) -> None:
+    added = anywhere.add("ann", *(user(f"word {number}") for number in range(45)))
+    assert len(added["data"]) == 45
+    session = anywhere.get("/sessions/ann")
+    assert (session["generation"], session["turns"], session["user_id"]) == (1, 0, None)
+    assert texts(anywhere.items("ann")) == [f"word {number}" for number in range(45)]
+    assert "word 44" in anywhere.say("ann", "What did I say?")["output_text"]
+    anywhere.add("ann", user("more"))
+    assert anywhere.get("/sessions/ann")["conversation_id"] == session["conversation_id"]
+
+
+def test_first_items_that_fail_leave_nothing(anywhere: House) -> None:
+    anywhere.provider.fail("add_items", ProviderError(), first=1)
+    error = anywhere.error(502, "POST", "/sessions/ann/items", {"items": [user("word")] * 45})
+    assert "items_added" not in error
+    assert anywhere.ids() == []
+    calls = anywhere.provider.calls
+    assert calls.count("create_conversation") == calls.count("delete_conversation") == 1

@@ -4,8 +4,10 @@ import re
 
 import pytest
 
-from gateway.erasing.eraser import Eraser, Unfinished
+from gateway.erasing.eraser import Eraser, Receipt, Unfinished
 from gateway.model import SessionKey
+from gateway.providers.retry import Patience
+from gateway.sessions.base import Erasure
 from tests.web.conftest import OpenHouse
 from tests.web.house import House, key, user
 
@@ -88,3 +90,61 @@ def test_clearing_says_how_far_it_came(long: House) -> None:
     assert (error["code"], error["items_deleted"]) == ("provider_error", 120)
     long.provider.heal()
     assert len(long.items("ann")) == 130
+
+
+# --- What takes longer than somebody waits --------------------------------------------------------------------
+
+
+@pytest.fixture
+def hasty(long: House, monkeypatch: pytest.MonkeyPatch) -> House:
+    """The same where a request has no time at all for it."""
+    for module in ("items", "sessions", "moving", "v1.conversations"):
+        monkeypatch.setattr(f"gateway.web.{module}.REQUEST_SECONDS", 0.0)
+    return long
+
+
+def test_a_history_that_takes_long_to_clear_is_left_behind(hasty: House) -> None:
+    before = hasty.get("/sessions/ann")
+    hasty.say("ann", "hello")
+    cleared = hasty.delete("/sessions/ann/items", 202)
+    assert cleared == {"session_id": "ann", "items_deleted": 1}
+    after = hasty.get("/sessions/ann")
+    assert hasty.items("ann") == []
+    assert (after["generation"], after["turns"], after["status"]) == (2, 1, "active")
+    assert hasty.exists_at_provider(before["conversation_id"])
+    assert hasty.sweeper.sweep()
+    assert not hasty.exists_at_provider(before["conversation_id"])
+    assert "I remember" not in hasty.say("ann", "Do you remember?")["output_text"]
+
+
+@pytest.mark.parametrize("path", ["/sessions/ann", "/v1/conversations/ann", "/sessions?user_id=u"])
+def test_a_session_that_takes_long_to_erase_is_left_to_the_sweeper(hasty: House, path: str) -> None:
+    hasty.post("/sessions/ann/rename", {"session_id": "bob", "user_id": "u"})
+    hasty.post("/sessions/bob/rename", {"session_id": "ann"})
+    hasty.delete(path, 202)
+    assert hasty.get("/sessions/ann")["status"] == "erasing"
+    assert hasty.provider.calls.count("delete_item") <= 1
+    assert hasty.sweeper.sweep()
+    assert hasty.ids() == []
+
+
+def test_a_conversation_that_takes_long_to_erase_holds_no_reset_up(hasty: House) -> None:
+    assert hasty.post("/sessions/ann/reset")["old_conversation"] == "erasing"
+    swept = hasty.sweeper.sweep()
+    assert swept is not None
+    assert (swept.erased, swept.items_deleted) == (1, 250)
+
+
+def test_many_stored_responses_are_deleted_bit_by_bit(house: House) -> None:
+    """Each takes a call, and there may be thousands."""
+    for _ in range(3):
+        house.say("ann", "hello")
+    erasure = Erasure(*key("ann"), house.get("/sessions/ann")["conversation_id"], 0, whole=False)
+    house.delete("/sessions/ann/items")
+    budget = Patience(30)
+    house.provider.refuse("delete_conversation", lambda _: setattr(budget, "_until", 0.0))
+    assert isinstance(house.eraser.erase(erasure, budget), Unfinished)
+    assert "delete_response" not in house.provider.calls
+    done = house.eraser.erase(erasure)
+    assert isinstance(done, Receipt)
+    assert done.responses_deleted == 3

@@ -44,8 +44,9 @@ def test_an_erasure_that_hung_up_half_way_is_finished(open_house: OpenHouse, ser
     house.make("ann")
     house.say("ann", "a word")
     for match in ("DELETE /v1/conversations/*/items/*", "DELETE /v1/conversations/*", "DELETE /v1/responses/*"):
-        service.faults({"match": match, "fault": "hangup", "after": True})
+        service.faults({"match": match, "times": None, "fault": "hangup", "after": True})
         assert house.delete("/sessions/ann", 202)["status"] == "erasing"
+        service.withdraw()
     # All that is left was done, and nobody heard of it.
     receipt = house.delete("/sessions/ann")
     assert (receipt["items_deleted"], receipt["conversation_deleted"], receipt["responses_deleted"]) == (0, True, 0)

@@ -60,7 +60,6 @@ def test_what_is_anothers_reads_as_what_is_not_there(house: House, callers: dict
         ("DELETE", "/sessions/{}", None),
         ("DELETE", "/sessions/{}?keep_conversation=true", None),
         ("GET", "/sessions/{}/items", None),
-        ("POST", "/sessions/{}/items", {"items": [user("x")]}),
         ("POST", "/sessions/{}/items/pop", None),
         ("DELETE", "/sessions/{}/items", None),
         ("DELETE", f"/sessions/{{}}/items/{item_id}", None),
@@ -86,6 +85,10 @@ def test_what_is_anothers_reads_as_what_is_not_there(house: House, callers: dict
             foreign, missing = (str({**error, "request_id": ""}).replace("'t'", "'s'") for error in errors)
             assert foreign == missing, (name, method, path)
             assert len(house.provider.calls) == calls, "the provider was asked for what is not the caller's"
+        # The first items make a session: another one, of the caller's own.
+        assert callers[name].post("/sessions/s/items", {"items": [user(f"I am {name}")]})["data"]
+        assert len(callers[name].get("/sessions/s/items")["data"]) == 1
+        callers[name].ask("DELETE", "/sessions/s")
         for method in ("GET", "DELETE"):
             assert callers[name].ask(method, f"/v1/responses/{response_id}").status_code == 404
         body = {"model": "demo", "input": "go on", "previous_response_id": response_id}

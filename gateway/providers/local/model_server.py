@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from urllib3.util import Timeout, parse_url
 from gateway.errors import ConfigurationError
 from gateway.providers.local.models import Model
 from gateway.providers.local.wire import JSON, WireError, server_error
+from gateway.sse import UnreadableStreamError, parse_events
 
 _CONNECT_SECONDS = 10.0
 _CHECK_SECONDS = 3.0
@@ -130,19 +131,15 @@ def _decoded(data: bytes) -> JSON:
 def _events(response: urllib3.BaseHTTPResponse) -> Generator[JSON, None, None]:
     ended = False
     try:
-        for line in _lines(response):
-            if not line.startswith(b"data:"):
-                continue
-            data = line[5:].strip()
-            if data == b"[DONE]":
+        for event in parse_events(iter(lambda: response.read1(65536), b"")):
+            if event.data.strip() == b"[DONE]":
                 ended = True
-                continue
-            if data:
-                yield orjson.loads(data)
+            elif event.data:
+                yield orjson.loads(event.data)
         ended = True
     except HTTPError as exc:
         raise server_error("The model server broke off its answer.") from exc
-    except orjson.JSONDecodeError as exc:
+    except (orjson.JSONDecodeError, UnreadableStreamError) as exc:
         raise server_error("The model server's answer is not valid JSON.") from exc
     finally:
         # A connection with half an answer in it is of no use to the next request.
@@ -150,12 +147,3 @@ def _events(response: urllib3.BaseHTTPResponse) -> Generator[JSON, None, None]:
             response.release_conn()
         else:
             response.close()
-
-
-def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    rest = b""
-    while chunk := response.read1(65536):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest

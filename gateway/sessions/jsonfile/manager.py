@@ -7,6 +7,8 @@ between leaves a session as it was, never a conversation that nobody remembers t
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -73,6 +75,18 @@ class JsonFileSessionManager(SqlLedger):
         if len(found) <= limit:
             return Page(page, None)
         return Page(page, Cursor(page[-1].last_used, page[-1].session_id, page[-1].tenant).encode())
+
+    def _made(self, tenant: str, limit: int, before: Session | None) -> Sequence[Session]:
+        now = self.now()
+        behind = (before.created_at, before.session_id) if before is not None else (math.inf, "")
+        found = (
+            session
+            for session in self._file.read().sessions()
+            if session.tenant == tenant
+            and (session.created_at, session.session_id) < behind
+            and (session.expires_at is None or session.expires_at > now)
+        )
+        return heapq.nlargest(limit, found, key=lambda session: (session.created_at, session.session_id))
 
     def _swap(self, old: Session, new: Session) -> bool:
         def swap(draft: Draft) -> bool:

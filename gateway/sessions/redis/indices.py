@@ -41,6 +41,7 @@ class Indices:
             keys.index(tenant, "names"),
             keys.index(tenant, "expires"),
             keys.by_status(tenant, session.status),
+            keys.index(tenant, "made"),
         ]
         if session.user_id is not None:
             names.append(keys.by_user(tenant, session.user_id))
@@ -53,6 +54,7 @@ class Indices:
             session.last_used,
             expiring_name(session),
             str(session.expires_at) if mortal else "",
+            session.created_at,
         )
 
     def tidy(self, keys: Sequence[SessionKey], users: Collection[str] = ()) -> None:
@@ -90,7 +92,7 @@ class Indices:
         if session is None or user_id is not None:
             stale.append(session_id)
         if session is None:
-            leave += [index(tenant, name) for name in ("used", "names", "trim")]
+            leave += [index(tenant, name) for name in ("used", "names", "made", "trim")]
         commands: list[Command] = [("ZREM", name, session_id) for name in leave]
         if stale:
             commands.append(("ZREM", index(tenant, "expires"), *stale))
@@ -113,14 +115,22 @@ class Indices:
             if named is not None:
                 yield from _sorted_places(named, tenant, score, member)
                 return
-        look = LOOK if wanted.prefix else batch
+        yield from self._walk(index, tenant, score, member, batch, wanted.prefix)
+
+    def walk_made(self, tenant: str, before: Session | None, batch: int) -> Iterator[Place]:
+        """The places of a tenant's sessions, newest made first."""
+        score, member = ("", "") if before is None else (str(before.created_at), before.session_id)
+        return self._walk(self._keys.index(tenant, "made"), tenant, score, member, batch)
+
+    def _walk(self, index: str, tenant: str, score: str, member: str, batch: int, prefix: str = "") -> Iterator[Place]:
+        look = LOOK if prefix else batch
         more = True
         while more:
             more, score, member, *found = self._link.run(
-                self._link.script("page", [index], score, member, look, batch, wanted.prefix)
+                self._link.script("page", [index], score, member, look, batch, prefix)
             )
-            for name, used in _pairs(found):
-                yield float(used), tenant, name
+            for name, at in _pairs(found):
+                yield float(at), tenant, name
 
 
 def _start(used_before: int | None, tenant: str, after: Place | None) -> tuple[str, str]:

@@ -13,6 +13,7 @@
                                           empty: an id that was given outside of every session; each for 30 days
     {prefix}:{TENANT/}:used               zset: sessions by last use; also :status:STATUS and :user:USER
                       :names              zset: sessions by name
+                      :made               zset: sessions by when they were made
                       :expires            zset: SESSION or SESSION/USER by expiry, for the sweeper
                       :trim               zset: sessions by when their old turn records are due
     {prefix}:tenants                      zset: tenants by their latest new session

@@ -156,6 +156,22 @@ class SessionSteps(RedisParts):
             return Page(sessions, _encode_cursor(found[limit - 1][0]))
         return Page(sessions, _encode_cursor(place) if gone >= MOST_GONE and place is not None else None)
 
+    def _made(self, tenant: str, limit: int, before: Session | None) -> Sequence[Session]:
+        found: list[Session] = []
+        places = self._indices.walk_made(tenant, before, limit)
+        while len(found) < limit and (some := list(islice(places, limit))):
+            keys = [SessionKey(tenant, session_id) for _, _, session_id in some]
+            rows = self._link.batch([("HMGET", self._keys.session(key), *FIELDS) for key in keys])
+            stale = []
+            for (at, _, _), key, row in zip(some, keys, rows, strict=True):
+                session = decode_session(key, row, self._sealing)
+                if session is None or session.created_at != at:
+                    stale.append(key)
+                elif not self._expired(session):
+                    found.append(session)
+            self._indices.tidy(stale)
+        return found[:limit]
+
     def _tenants(self) -> list[str]:
         return list(self._link.call("ZRANGE", self._keys.tenants, 0, -1))
 

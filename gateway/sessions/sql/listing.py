@@ -11,6 +11,7 @@ import orjson
 import sqlalchemy as sa
 
 from gateway.errors import InvalidRequestError
+from gateway.model import Session
 from gateway.sessions.base import Filter, Page
 from gateway.sessions.sql.engine import Database
 from gateway.sessions.sql.rows import COLUMNS, Rows
@@ -75,6 +76,23 @@ def list_page(
     found = [rows.decode(row) for row in database.rows(statement)]
     page, more = found[:limit], len(found) > limit
     return Page(page, Cursor(page[-1].last_used, page[-1].session_id, page[-1].tenant).encode() if more else None)
+
+
+def list_made(
+    database: Database, sessions: sa.Table, rows: Rows, tenant: str, limit: int, before: Session | None, *, now: int
+) -> list[Session]:
+    """The tenant's sessions that have not expired, newest made first, those that were made before this one."""
+    s = sessions.c
+    statement = (
+        sa.select(*(s[name] for name in COLUMNS))
+        .where(s.tenant == tenant, sa.or_(s.expires_at.is_(None), s.expires_at > now))
+        .order_by(s.created_at.desc(), s.session_id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        place = sa.tuple_(s.created_at, s.session_id) < sa.tuple_(before.created_at, before.session_id)
+        statement = statement.where(s.created_at <= before.created_at, place)
+    return [rows.decode(row) for row in database.rows(statement)]
 
 
 def _begins(s: Any, wanted: Filter, *, few: bool) -> sa.ColumnElement[bool]:

@@ -16,7 +16,7 @@ from gateway.sessions.base import Erasure, Filter, Page
 from gateway.sessions.placing import Placing
 from gateway.sessions.sql.engine import CollisionError, Database
 from gateway.sessions.sql.ledger import SqlLedger, of_session
-from gateway.sessions.sql.listing import list_page
+from gateway.sessions.sql.listing import list_made, list_page
 from gateway.sessions.sql.putting import Putting
 from gateway.sessions.sql.records import ENDED, encode_record
 from gateway.sessions.sql.rows import COLUMNS, Rows
@@ -54,6 +54,9 @@ class SqlSessionManager(SqlLedger):
 
     def _list(self, wanted: Filter, limit: int, after: str | None) -> Page:
         return list_page(self._database, self._sessions, self._rows, wanted, limit, after, now=self.now())
+
+    def _made(self, tenant: str, limit: int, before: Session | None) -> Sequence[Session]:
+        return list_made(self._database, self._sessions, self._rows, tenant, limit, before, now=self.now())
 
     def _swap(self, old: Session, new: Session) -> bool:
         then, now = self._rows.encode(old), self._rows.encode(new)

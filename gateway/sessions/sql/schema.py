@@ -139,6 +139,7 @@ class Tables:
             self._index("sessions_tenant", "tenant", "last_used", "session_id"),
             self._index("sessions_user", "tenant", "user_id", "last_used", "session_id"),
             self._index("sessions_status", "tenant", "status", "last_used", "session_id"),
+            self._index("sessions_made", "tenant", "created_at", "session_id"),
             self._index("sessions_expires", "expires_at"),
         )
 

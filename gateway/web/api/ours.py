@@ -261,7 +261,8 @@ HISTORY = [
         "History",
         "Add items",
         [Answer(200, replies.ItemList, "Those that were added, as the provider keeps them.", shown.ITEMS)],
-        more="Any number of up to 2,000. An error says in `items_added` how many were added before it.",
+        more="Any number of up to 2,000; the first make the session. An error says in `items_added` how many were "
+        "added before it.",
         body=bodies.AddItems,
         example={"items": [shown.MESSAGE]},
         errors=[*DOOR, *BODY, *SESSION, errors.ContextLengthExceededError, *HELD, *PROVIDER],
@@ -287,7 +288,14 @@ HISTORY = [
                 replies.ClearedItems,
                 "How many there were.",
                 {"session_id": "user_alice_session", "items_deleted": 4},
-            )
+            ),
+            Answer(
+                202,
+                replies.ClearedItems,
+                "There are too many to remove one by one while somebody waits: the session goes on in a new "
+                "conversation without any, and the old one is erased in the background. So many are gone already.",
+                {"session_id": "user_alice_session", "items_deleted": 75},
+            ),
         ],
         errors=[*DOOR, *QUERY, *SESSION, *HELD, *PROVIDER],
     ),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from gateway.erasing.eraser import Receipt
+from gateway.erasing.eraser import REQUEST_SECONDS, Receipt
 from gateway.errors import InvalidRequestError, NotFoundError, SessionExistsError, SessionNotFoundError
 from gateway.history import items as history
 from gateway.model import JSON, Session, SessionKey, new_session_id, parse_session_id
 from gateway.providers.retry import Patience
-from gateway.sessions import Filter
 from gateway.web import fields, query, wall
 from gateway.web.access import audited, own_namespace, owner
 from gateway.web.api import bodies
@@ -53,10 +52,15 @@ def create() -> Response:
 
 @blueprint.get("")
 def directory() -> Response:
-    """The caller's sessions, newest use first; `after` is the last id of the page before."""
+    """The caller's sessions, newest first; `after` is the last id of the page before."""
     asked, _ = parse_query(("limit", "after"))
     most, after = query.limit(asked), query.optional_cursor(asked)
-    found = _older_than(after, most + 1) if after is not None else _newest(most + 1)
+    last = None
+    if after is not None:
+        last = gateway().sessions.get(SessionKey(own_namespace(), parse_session_id(after, param="after")))
+        if last is None:
+            raise NotFoundError(f"No conversation found with id '{after}'", param="after")
+    found = gateway().sessions.made(own_namespace(), limit=most + 1, before=last)
     page, more = found[:most], len(found) > most
     return json_reply(envelope([shown(session) for session in page], has_more=more))
 
@@ -86,7 +90,12 @@ def erase(session_id: str) -> Response:
     key = SessionKey(own_namespace(), parse_session_id(session_id, param="conversation"))
     if gateway().sessions.get(key) is None:
         raise SessionNotFoundError()
-    outcome = eraser().erase_session(key, wait_seconds=gateway().busy_wait_seconds, queue_limit=queue_limit())
+    outcome = eraser().erase_session(
+        key,
+        wait_seconds=gateway().busy_wait_seconds,
+        queue_limit=queue_limit(),
+        budget=Patience(REQUEST_SECONDS),
+    )
     done = isinstance(outcome, Receipt)
     audited("session_erased", session_id, outcome="done" if done else "begun")
     deleted = {"id": session_id, "object": "conversation.deleted", "deleted": done}
@@ -112,34 +121,3 @@ def shown(session: Session) -> JSON:
         "created_at": session.created_at // 1000,
         "metadata": session.metadata,
     }
-
-
-def _newest(count: int) -> list[Session]:
-    """So many at most; the store gives at most 100 in one page."""
-    store, wanted = gateway().sessions, Filter(tenant=own_namespace())
-    page = store.list(wanted, limit=min(count, 100))
-    found = page.sessions
-    if page.next is not None and len(found) < count:
-        found = found + store.list(wanted, limit=count - len(found), after=page.next).sessions
-    return found
-
-
-def _older_than(session_id: str, count: int) -> list[Session]:
-    """Those that were used before this one was."""
-    found: list[Session] = []
-    last = gateway().sessions.get(SessionKey(own_namespace(), parse_session_id(session_id, param="after")))
-    if last is None:
-        raise NotFoundError(f"No conversation found with id '{session_id}'", param="after")
-    # Those of the same moment are in front, and this one is among them.
-    wanted = Filter(tenant=own_namespace(), used_before=last.last_used + 1)
-    passed, cursor = False, None
-    while len(found) < count:
-        page = gateway().sessions.list(wanted, limit=100, after=cursor)
-        for session in page.sessions:
-            if passed:
-                found.append(session)
-            passed = passed or session.session_id == session_id
-        cursor = page.next
-        if cursor is None:
-            break
-    return found[:count]

@@ -23,7 +23,7 @@ from gateway.providers.shapes import response_of
 from gateway.turn import Gateway
 from gateway.web import account_ids, wall
 from gateway.web.access import own_namespace, owner
-from gateway.web.limits import placed, take_place
+from gateway.web.limits import take_place
 from gateway.web.presence import Presence
 from gateway.web.requests import gateway, json_reply, parse_body, readers
 from gateway.web.v1.asked import header_choice, is_blind_retry, parse_query
@@ -93,11 +93,13 @@ def models() -> Response:
 
 def _answer_in_session(body: JSON, session_id: str) -> Response:
     turn = _parse_turn(body, session_id)
+    # Looking at what it names may take long, too.
+    place = take_place()
     wall.writable_key(session_id, restart=turn.restart)
     wall.check_in_session(session_id, wall.ids_in(body.get("input"), "input"), "input")
     names, presence = speak_of(session_id), Presence(request.environ)
     workflow = PassThroughWorkflow(body)
-    events = placed(gateway().stream_turn(own_namespace(), turn, workflow=workflow, left=presence.gone))
+    events = place.during(gateway().stream_turn(own_namespace(), turn, workflow=workflow, left=presence.gone))
     events = _giving(gateway(), own_namespace(), events)
     if not turn.stream:
         return json_reply(names.response(_last_response(events, names)))
@@ -188,16 +190,16 @@ def _answer_alone(body: JSON) -> Response:
             "Without conversation no turn is recorded, so an Idempotency-Key can promise nothing.",
             param="Idempotency-Key",
         )
+    place = take_place()
     if body.get("previous_response_id") is not None:
         wall.check_previous(body["previous_response_id"])
     wall.check_given(wall.ids_in(body.get("input"), "input"), "input")
     body = {name: value for name, value in body.items() if name != "conversation"}
     names = speak_of(None)
     if body.get("stream") is True:
-        reading = readers().start(placed(_alone(gateway(), own_namespace(), body)))
+        reading = readers().start(place.during(_alone(gateway(), own_namespace(), body)))
         return event_stream(reading, names, lambda held: None)
     try:
-        take_place()
         response = gateway().provider.create_response(body)
     except ProviderRejectedError as exc:
         raise _previous_is_gone(exc, body) from exc

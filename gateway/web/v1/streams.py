@@ -5,6 +5,7 @@ The event that ends a response is given only once its turn is recorded: who has 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
@@ -22,14 +23,16 @@ from gateway.web.v1.replaying import ending, events_of
 
 
 def event_stream(reading: Reading, names: Names, left: Callable[[Held | None], None]) -> Response:
-    """The stream, once its first event is there: until then an error is a plain HTTP error. `left` is told when the
-    client goes before the end."""
+    """The stream, once its first event is there: until then an error is a plain HTTP error. Where that takes long (in
+    the queue, or a provider that thinks) a word keeps the connection alive, and an error is an event. `left` is told
+    when the client goes before the end."""
     begun: list[TurnEvent] = []
+    until = time.monotonic() + KEEP_ALIVE_SECONDS
     while not any(isinstance(event, StreamEvent | Done) for event in begun):
-        taken = reading.take()
-        if taken is None:
+        taken = reading.take(max(0.0, until - time.monotonic()))
+        begun += taken or ()
+        if taken is None or time.monotonic() >= until:
             break
-        begun += taken
     reply = Response(stream_with_context(_frames(reading, begun, names, left)), mimetype="text/event-stream")
     # Proxies are asked not to collect the words.
     reply.headers["X-Accel-Buffering"] = "no"
@@ -44,7 +47,7 @@ def _frames(
     try:
         while events is not None:
             frames = b"".join(frame for event in events for frame in writer.frames(event))
-            if frames or not events:
+            if frames or not events or events is begun:
                 yield frames or KEEP_ALIVE
             events = reading.take(KEEP_ALIVE_SECONDS)
         if frames := b"".join(writer.rest()):

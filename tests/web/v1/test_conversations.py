@@ -42,6 +42,26 @@ def test_the_callers_sessions_are_listed_in_pages(open_house: Callable[..., Hous
     assert house.error(400, "GET", "/v1/conversations?limit=0")["param"] == "limit"
 
 
+def test_pages_repeat_none_and_miss_none_while_sessions_are_used(open_house: Callable[..., House]) -> None:
+    now = 1_800_000_000.0
+    house = open_house("memory", clock=lambda: now)
+    for number in range(11):
+        house.make(f"s{number:02}")
+        now += 1
+    seen: list[str] = []
+    after = ""
+    while True:
+        page = house.get(f"/v1/conversations?limit=3{after}")
+        seen += [each["id"] for each in page["data"]]
+        for each in page["data"]:  # the last one too, by which the next page goes on
+            house.say(each["id"], "hello")
+        now += 1
+        if not page["has_more"]:
+            break
+        after = f"&after={page['last_id']}"
+    assert seen == [f"s{number:02}" for number in range(10, -1, -1)]
+
+
 def test_a_conversation_is_a_session(house: House) -> None:
     made = house.post(
         "/v1/conversations", {"metadata": {"session_id": "ann", "topic": "tea"}, "items": [user("hello")]}

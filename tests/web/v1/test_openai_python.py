@@ -121,8 +121,8 @@ def test_conversations_are_made_listed_edited_and_deleted(client: openai.OpenAI,
     assert "I like tea" in ask(client, session_id, "What do I like?").output_text
     assert client.conversations.update(session_id, metadata={"topic": "coffee"}).metadata == {"topic": "coffee"}
     page: Any = client.get("/conversations?limit=2", cast_to=object)
-    assert [each["id"] for each in page["data"]] == [session_id, anonymous.id]
-    assert (page["first_id"], page["last_id"], page["object"]) == (session_id, anonymous.id, "list")
+    assert [each["id"] for each in page["data"]] == [anonymous.id, session_id]
+    assert (page["first_id"], page["last_id"], page["object"]) == (anonymous.id, session_id, "list")
     for id_ in (session_id, anonymous.id):
         deleted = client.conversations.delete(id_)
         assert (deleted.id, deleted.deleted, deleted.object) == (id_, True, "conversation.deleted")

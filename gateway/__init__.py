@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gateway.assembly import arun_workflow, run_workflow
     from gateway.config import Settings
     from gateway.model import Reply, Session
+    from gateway.scripts import arun_workflow, run_workflow
     from gateway.sessions import SessionManager, open_sessions
     from gateway.web import create_app
 
@@ -29,10 +29,10 @@ _HOMES = {
     "Session": "gateway.model",
     "SessionManager": "gateway.sessions",
     "Settings": "gateway.config",
-    "arun_workflow": "gateway.assembly",
+    "arun_workflow": "gateway.scripts",
     "create_app": "gateway.web",
     "open_sessions": "gateway.sessions",
-    "run_workflow": "gateway.assembly",
+    "run_workflow": "gateway.scripts",
 }
 
 

@@ -12,6 +12,8 @@ from typing import TextIO
 
 import orjson
 
+from gateway.errors import ConfigurationError
+
 log = logging.getLogger("gateway.audit")
 
 
@@ -36,7 +38,14 @@ def write_to(place: str | TextIO | None) -> None:
         return
     handler: logging.Handler
     if isinstance(place, str):
-        Path(place).touch(mode=0o600)
+        try:
+            Path(place).touch(mode=0o600)
+            Path(place).open("a").close()
+        except OSError as exc:
+            raise ConfigurationError(
+                f"GATEWAY_AUDIT_LOG={place!r} cannot be used: it takes the path of a file that can be written "
+                f"({exc.strerror or type(exc).__name__})."
+            ) from exc
         handler = logging.FileHandler(place, delay=True)
     else:
         handler = logging.StreamHandler(place)

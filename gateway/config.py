@@ -19,6 +19,7 @@ from gateway.parsing import (
     Parser,
     one_of,
     parse_algorithms,
+    parse_api_key,
     parse_duration,
     parse_fernet_keys,
     parse_flag,
@@ -52,7 +53,9 @@ class Settings:
     store: str = _setting("GATEWAY_STORE", "json:sessions.json", str, "where sessions live", secret=True)
     store_prefix: str = _setting("GATEWAY_STORE_PREFIX", "gateway", parse_prefix, "begins table names and Redis keys")
     provider: str = _setting("GATEWAY_PROVIDER", "auto", one_of("auto", "openai", "local"), "who hosts conversations")
-    openai_api_key: str | None = _setting("OPENAI_API_KEY", None, str, "the key for the provider", secret=True)
+    openai_api_key: str | None = _setting(
+        "OPENAI_API_KEY", None, parse_api_key, "the key for the provider", secret=True
+    )
     openai_base_url: str | None = _setting("OPENAI_BASE_URL", None, parse_http_url, "another address of the provider")
     model: str | None = _setting("GATEWAY_MODEL", None, str, "the built-in workflow's model")
     instructions: str | None = _setting("GATEWAY_INSTRUCTIONS", None, parse_text, "its instructions, or @path of them")

@@ -1,4 +1,4 @@
-"""How the values of settings are read: each parser raises ValueError with what is allowed."""
+"""How the values of settings are read, and shown: each parser raises ValueError with what is allowed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 Parser = Callable[[str], Any]
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+_LONGEST_SECONDS = 100 * 365 * 86400.0
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?", re.IGNORECASE)
 _BYTES = {"b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 
@@ -21,9 +23,10 @@ _BYTES = {"b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 def parse_duration(value: str) -> float:
     """Seconds, from `90`, `500ms`, `30m`, `12h` or `7d`."""
     found = _DURATION.fullmatch(value.strip())
-    if not found:
+    seconds = float(found[1]) * _SECONDS[found[2]] if found else math.inf
+    if seconds > _LONGEST_SECONDS:
         raise ValueError("a duration such as 90, 500ms, 30m, 12h or 7d")
-    return float(found[1]) * _SECONDS[found[2]]
+    return seconds
 
 
 def parse_positive_duration(value: str) -> float:
@@ -82,9 +85,21 @@ def parse_prefix(value: str) -> str:
 
 
 def parse_http_url(value: str) -> str:
-    if not re.fullmatch(r"https?://\S+", value):
-        raise ValueError("a URL that begins with http:// or https://")
+    try:
+        parts = urlsplit(value)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or not re.fullmatch(r"\S+", value):
+        raise ValueError("a URL that begins with http:// or https://, and names a host")
     return value.rstrip("/")
+
+
+def parse_api_key(value: str) -> str:
+    """What can be sent in a header."""
+    if not re.fullmatch(r"[\x21-\x7e]+", value.strip()):
+        raise ValueError("a key of visible ASCII characters")
+    return value.strip()
 
 
 def parse_tools(value: str) -> list[dict[str, Any]]:
@@ -120,7 +135,7 @@ def parse_fernet_keys(value: str) -> list[str]:
 
 def parse_rate(value: str) -> str:
     """Such as `60/minute`, as `limits` reads it."""
-    if not re.fullmatch(r"[1-9]\d{0,8}\s*(?:/|per)\s*(?:\d+\s*)?(?:second|minute|hour|day)s?", value.strip()):
+    if not re.fullmatch(r"[1-9]\d{0,8}\s*(?:/|per)\s*(?:[1-9]\d{0,5}\s*)?(?:second|minute|hour|day)s?", value.strip()):
         raise ValueError("a number and a time, such as 60/minute, 10/second or 1000/hour")
     return value.strip()
 
@@ -141,3 +156,15 @@ def whole(low: int, high: int) -> Parser:
         return int(value)
 
     return parse
+
+
+def shown_url(url: str) -> str:
+    """A URL without the user, the password and the options that may be in it."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return url
+    credentials, at, place = rest.rpartition("@")
+    if "?" in credentials or (at and "?" in rest and rest.index("?") < rest.rindex("@")):
+        # An option with an @ in it, or a password with a question mark: only the scheme is surely no secret.
+        return f"{scheme}://…"
+    return f"{scheme}://{place.partition('?')[0]}"

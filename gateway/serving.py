@@ -14,6 +14,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -83,8 +84,19 @@ timeout = graceful_timeout + 45
 control_socket_disable = True
 # No header stands for what the server itself says of a request.
 forwarder_headers = ""
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - gunicorn makes its own file there
-worker_tmp_dir = str(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None
+
+
+def _quickest_folder() -> str | None:
+    """In memory, if files can be made there; otherwise gunicorn's own choice."""
+    try:
+        tempfile.TemporaryFile(dir=_SHARED_MEMORY).close()
+    except OSError:
+        return None
+    return _SHARED_MEMORY
+
+
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - every file in there is one of its own
+worker_tmp_dir = _quickest_folder()
 _metrics_parent = Path(worker_tmp_dir or tempfile.gettempdir())
 
 
@@ -92,7 +104,8 @@ def on_starting(server: Any) -> None:
     """Everything that could stop a worker stops the start instead, in one line."""
     # Before anything that counts is imported: by this it knows that it has to count for several processes.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(make_folder(_metrics_parent))
-    from gateway.assembly import assemble
+    from gateway import audit
+    from gateway.assembly import assemble, open_auth
 
     if (used := server.cfg.worker_class_str) != worker_class:
         sys.exit(f"gateway: the worker class {used!r} cannot be used: GATEWAY_WORKER chooses gevent or gthread.")
@@ -101,12 +114,15 @@ def on_starting(server: Any) -> None:
             # A Unix socket's is a path, that of a socket which systemd hands over a number.
             host = address[0] if isinstance(address, tuple) else f"unix:{address}"
             dataclasses.replace(_settings, host=host).check()
+            _check_address(address)
     except ConfigurationError as exc:
         sys.exit(f"gateway: {exc}")
     if server.cfg.preload_app:
         sys.exit("gateway: preloading cannot be used: every worker opens the store for itself.")
     try:
         gateway = assemble(_settings)
+        open_auth(_settings, gateway.sessions.key)
+        audit.write_to(_settings.audit_log)
     except (ConfigurationError, GatewayError) as exc:
         sys.exit(f"gateway: {exc}")
     if not gateway.sessions.shared and server.cfg.workers > 1:
@@ -114,6 +130,25 @@ def on_starting(server: Any) -> None:
             "the memory store is each worker's own: with %d workers a session is several", server.cfg.workers
         )
     gateway.close()
+
+
+def _check_address(address: Any) -> None:
+    """`ConfigurationError` for a host and a port that cannot be listened on. gunicorn would try five times, and tell
+    each."""
+    if not isinstance(address, tuple) or "GUNICORN_FD" in os.environ:
+        return
+    host, port = address[:2]
+    try:
+        family, kind, protocol, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(found)
+            trial.listen()
+    except OSError as exc:
+        raise ConfigurationError(
+            f"HOST={host!r} and PORT={port} cannot be used: it takes an address of this machine and a port that nobody "
+            f"listens on ({exc.strerror or exc})."
+        ) from exc
 
 
 def _give_memory_back() -> None:

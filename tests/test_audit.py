@@ -10,6 +10,7 @@ import pytest
 
 from gateway import audit
 from gateway.auth.keys import new_key
+from gateway.errors import ConfigurationError
 from tests.web.conftest import OpenHouse, open_house, service
 from tests.web.test_access import Caller, add_key
 
@@ -24,7 +25,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_deed_leaves_one_line(open_house: OpenHouse, file: Path) -> None:
-    house = open_house("memory", settings={"auth": "keys", "audit_log": str(file)})
+    house = open_house("memory", settings={"auth": "keys", "v1": "everybody", "audit_log": str(file)})
     key = add_key(house, "ann", user_id="ann")
     ann = Caller(house, key)
     for session_id in ("one", "two", "three"):
@@ -70,5 +71,5 @@ def test_only_its_owner_can_read_the_file(file: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_stops_the_start(file: Path) -> None:
-    with pytest.raises(OSError, match="missing"):
+    with pytest.raises(ConfigurationError, match="missing/audit\\.log' cannot be used"):
         audit.write_to(str(file / "missing" / "audit.log"))

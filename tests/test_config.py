@@ -2,12 +2,14 @@
 
 import dataclasses
 import math
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from gateway import serving
 from gateway.config import Settings
 from gateway.errors import ConfigurationError
 from gateway.serving import worker_kind_of
@@ -80,6 +82,15 @@ def test_instructions_may_come_from_a_file(tmp_path: Path) -> None:
         ({"PORT": "http"}, ["PORT", "'http'", "0 to 65535"]),
         ({"GATEWAY_PROVIDER": "openai"}, ["GATEWAY_PROVIDER", "OPENAI_API_KEY"]),
         ({"HOST": "0.0.0.0"}, ["HOST", "'0.0.0.0'", "GATEWAY_ALLOW_ANONYMOUS"]),
+        ({"GATEWAY_GRACE": "9" * 400}, ["GATEWAY_GRACE", "a duration"]),
+        ({"GATEWAY_PROVIDER_TIMEOUT": "1000000d"}, ["GATEWAY_PROVIDER_TIMEOUT", "a duration"]),
+        ({"GATEWAY_RATE_LIMIT": "60/0 minutes"}, ["GATEWAY_RATE_LIMIT", "60/minute"]),
+        ({"OPENAI_BASE_URL": "http://["}, ["OPENAI_BASE_URL", "'http://['", "a URL that begins with"]),
+        ({"OPENAI_BASE_URL": "http://:8080"}, ["OPENAI_BASE_URL", "a URL that begins with"]),
+        ({"OPENAI_BASE_URL": "http://x:99999"}, ["OPENAI_BASE_URL", "a URL that begins with"]),
+        ({"OPENAI_API_KEY": "sk-\N{BULLET}"}, ["OPENAI_API_KEY=(hidden)", "visible ASCII"]),
+        ({"GATEWAY_V1": "some"}, ["GATEWAY_V1='some'", "everybody, tenants or off"]),
+        ({"GATEWAY_V1_SHARED": "yes"}, ["GATEWAY_V1_SHARED='yes'", "refuse or allow"]),
         ({"GATEWAY_QUEUE_LIMITS": "3"}, ["GATEWAY_QUEUE_LIMITS", "GATEWAY_QUEUE_LIMIT?"]),
         ({"GATEWAY_ZZZZZZZZZZ": "3"}, ["GATEWAY_ZZZZZZZZZZ", "GATEWAY_STORE"]),
     ],
@@ -178,9 +189,26 @@ def _served(tmp_path: Path, *arguments: str, **environ: str) -> str:
         (("-k", "gevent"), {}, "GATEWAY_WORKER"),
         (("--preload",), {}, "preloading"),
         (("--bind", "0.0.0.0:0"), {}, "loopback"),
-        ((), {"GATEWAY_STORE": "mongodb://x"}, "mongodb"),
-        ((), {"GATEWAY_STORE": "json:/nowhere/at/all/sessions.json"}, "/nowhere/at/all"),
-        ((), {"GATEWAY_WORKFLOW": "no_such_module:run"}, "no_such_module"),
+        (("-k", "gthread"), {}, "GATEWAY_WORKER"),
+        (
+            (),
+            {"GATEWAY_STORE": "mongodb://u:hidden@x"},
+            "GATEWAY_STORE='mongodb://x' cannot be used: No store is known",
+        ),
+        ((), {"GATEWAY_STORE": "nonsense"}, "GATEWAY_STORE='nonsense' cannot be used: "),
+        ((), {"GATEWAY_STORE": "json:/nowhere/at/all/sessions.json"}, "GATEWAY_STORE='json:/nowhere/at/all"),
+        ((), {"GATEWAY_STORE": "postgresql://127.0.0.1:1/x"}, "GATEWAY_STORE='postgresql://127.0.0.1:1/x'"),
+        ((), {"GATEWAY_LOCAL_DB": "/nowhere/at/all/provider.db"}, "GATEWAY_LOCAL_DB='/nowhere/at/all/provider.db'"),
+        ((), {"GATEWAY_LOCAL_DB": "nonsense://x"}, "GATEWAY_LOCAL_DB='nonsense://x'"),
+        ((), {"GATEWAY_LOCAL_DB": __file__}, "an SQLite file"),
+        ((), {"GATEWAY_WORKFLOW": "no_such_module:run"}, "GATEWAY_WORKFLOW='no_such_module:run'"),
+        ((), {"GATEWAY_AUDIT_LOG": "/nowhere/at/all/audit.log"}, "GATEWAY_AUDIT_LOG='/nowhere/at/all/audit.log'"),
+        (
+            (),
+            {"GATEWAY_AUTH": "jwt", "GATEWAY_JWT_KEY": "-----BEGIN PUBLIC KEY-----\nhidden\n-----END PUBLIC KEY-----"},
+            "GATEWAY_JWT_KEY=(hidden) cannot be used: it takes a public key in PEM",
+        ),
+        ((), {"HOST": "no.such.host.test", "GATEWAY_ALLOW_ANONYMOUS": "true"}, "HOST='no.such.host.test' and PORT="),
     ],
     ids=lambda value: None,
 )
@@ -191,3 +219,22 @@ def test_what_is_wrong_stops_the_start_in_one_line(
     assert "Traceback" not in stderr
     (line,) = [line for line in stderr.splitlines() if line.startswith("gateway: ")]
     assert words in line
+    assert "hidden" not in line.replace("(hidden)", "")
+    assert "Booting worker" not in stderr
+
+
+def test_a_port_that_somebody_has_is_told_once(tmp_path: Path, free_port: int) -> None:
+    with socket.create_server(("127.0.0.1", free_port)):
+        stderr = _served(tmp_path, PORT=str(free_port))
+    (line,) = [line for line in stderr.splitlines() if line.startswith("gateway: ")]
+    assert f"HOST='127.0.0.1' and PORT={free_port} cannot be used" in line
+    assert "Traceback" not in stderr
+
+
+def test_without_a_shared_memory_to_write_to_the_gateway_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "_SHARED_MEMORY", str(tmp_path / "gone"))
+    assert serving._quickest_folder() is None
+    monkeypatch.setattr(serving, "_SHARED_MEMORY", str(tmp_path))
+    assert serving._quickest_folder() == str(tmp_path)

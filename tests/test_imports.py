@@ -49,7 +49,7 @@ LIBRARIES = {
     "pytest": ["testing"],
 }
 
-ENTRY_POINTS = ["web.app", "cli", "serving", "assembly"]
+ENTRY_POINTS = ["web.app", "cli", "serving", "scripts"]
 
 
 class Import(NamedTuple):

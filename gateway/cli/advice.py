@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.cli.common import shown_url
 from gateway.config import Settings
+from gateway.parsing import shown_url
 from gateway.workers import worker_kind_of
 
 

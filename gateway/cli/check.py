@@ -11,10 +11,11 @@ from typing import NamedTuple
 import click
 
 from gateway.cli.advice import address, describe_auth, describe_provider, regrets
-from gateway.cli.common import read_settings, shown_url, store_option
+from gateway.cli.common import read_settings, store_option
 from gateway.config import Settings
 from gateway.errors import ConfigurationError, GatewayError, UnauthorizedError
 from gateway.model import SessionKey
+from gateway.parsing import shown_url
 from gateway.workers import worker_kind_of
 
 CHECKERS_TURN = SessionKey("", "..")
@@ -65,7 +66,10 @@ def findings(store: str | None) -> Iterator[Finding]:
         try:
             yield Finding(GOOD, subject, look(settings))
         except (ConfigurationError, GatewayError, OSError) as exc:
-            yield Finding(WRONG, subject, f"{_ABOUT[subject](settings)}: {_hint(subject, exc)}")
+            words = _hint(subject, exc)
+            # Some say themselves what they are about.
+            about = "" if "cannot be used" in words else f"{_ABOUT[subject](settings)}: "
+            yield Finding(WRONG, subject, about + words)
     for warning in regrets(settings):
         yield Finding(REGRET, "note", warning)
 

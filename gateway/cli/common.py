@@ -15,6 +15,7 @@ from gateway.audit import audit, write_to
 from gateway.config import Settings
 from gateway.errors import InvalidSessionIdError
 from gateway.model import SessionKey, Status, parse_session_id
+from gateway.parsing import shown_url
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,18 +98,6 @@ def console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, width=None if stream.isatty() else 1000, highlight=False)
-
-
-def shown_url(url: str) -> str:
-    """A URL without the user, the password and the options that may be in it."""
-    scheme, mark, rest = url.partition("://")
-    if not mark:
-        return url
-    credentials, at, place = rest.rpartition("@")
-    if "?" in credentials or (at and "?" in rest and rest.index("?") < rest.rindex("@")):
-        # An option with an @ in it, or a password with a question mark: only the scheme is surely no secret.
-        return f"{scheme}://…"
-    return f"{scheme}://{place.partition('?')[0]}"
 
 
 def shown_key(key: SessionKey) -> str:

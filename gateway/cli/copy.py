@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.common import INTERRUPTED, audited, console, counted, open_audit, read_settings, say, shown_url
+from gateway.cli.common import INTERRUPTED, audited, console, counted, open_audit, read_settings, say
 from gateway.cli.outcome import name_keys, tell_outcome
+from gateway.parsing import shown_url
 
 if TYPE_CHECKING:
     from gateway.sessions import SessionManager

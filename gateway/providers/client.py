@@ -20,6 +20,7 @@ import orjson
 
 from gateway.errors import ProviderError, ProviderTimeoutError, ProviderUnavailableError, UnreadableAnswerError
 from gateway.providers.base import FAILURES, JSON, StreamEvent, error_from_answer
+from gateway.providers.secret import hiding
 from gateway.providers.transport import PooledTransport
 from gateway.sse import UnreadableStreamError, parse_events
 
@@ -50,8 +51,7 @@ class ProviderClient:
         named = {**self._sdk.default_headers, **self._sdk.auth_headers}
         self._headers = httpx2.Headers(self._http.headers)
         self._headers.update({name: value for name, value in named.items() if isinstance(value, str)})
-        # A server that wants no key is given a word, which is no secret.
-        self._key = api_key.encode() if api_key.startswith("sk-") or len(api_key) >= 8 else None
+        self._hidden = hiding(api_key)
 
     def close(self) -> None:
         self._http.close()
@@ -134,9 +134,6 @@ class ProviderClient:
             answer.close()
             request = answer.next_request
         raise ProviderError("The provider leads from one address to another without an end.")
-
-    def _hidden(self, content: bytes) -> bytes:
-        return content.replace(self._key, b"(hidden)") if self._key and self._key in content else content
 
 
 def _leads_on(answer: httpx2.Response, method: str) -> bool:

@@ -11,7 +11,6 @@ from gunicorn.http import errors as http  # type: ignore[import-untyped]
 
 from gateway import logs
 from gateway.errors import DefectError, GatewayError, InvalidRequestError
-from gateway.metrics import series
 
 log = logging.getLogger("gateway.request")
 
@@ -32,6 +31,9 @@ class Refusals:
     """For a gunicorn worker: answers what cannot be read, or is not understood."""
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        # Only here: this module is imported before it is settled that numbers are counted for several processes.
+        from gateway.metrics import series
+
         request_id = f"req_{uuid.uuid4().hex}"
         status, reason, error = _face_of(exc)
         if isinstance(error, DefectError):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.common import shown_url
+from gateway.parsing import shown_url
 from tests.cli.commands import Inside
 from tests.upstream import UpstreamProcess
 
@@ -42,7 +42,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path):
         GATEWAY_WORKER="gevent",
     )
     assert code == 1
-    assert found["store"].startswith("✗ postgresql://127.0.0.1:1/x: ")
+    assert found["store"].startswith("✗ GATEWAY_STORE='postgresql://127.0.0.1:1/x' cannot be used now: ")
     assert "let GATEWAY_STORE name another" in found["store"]
     assert found["provider"].startswith("✗ openai at http://127.0.0.1:9/v1: The provider cannot be reached.")
     assert "there is no module 'nowhere'" in found["workflow"]

@@ -39,7 +39,8 @@ def upstream() -> Iterator[UpstreamProcess]:
 @pytest.fixture(scope="module")
 def gateways(valkey: Valkey, upstream: UpstreamProcess) -> Iterator[list[GatewayProcess]]:
     store = StoreAddress("valkey", valkey.url(), "deploy")
-    one, other = (GatewayProcess.on(store, upstream, GATEWAY_GRACE="20s") for _ in range(2))
+    settings = {"GATEWAY_GRACE": "20s", "GATEWAY_ALLOW_ANONYMOUS": "true"}
+    one, other = (GatewayProcess.on(store, upstream, **settings) for _ in range(2))
     with one, other:
         yield [one, other]
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from agents import Agent, function_tool
 
-from gateway import arun_workflow, assembly, run_workflow
+from gateway import arun_workflow, run_workflow, scripts
 from gateway.errors import ProviderError, TurnBusyError
 from gateway.model import Delta, TurnState
 from gateway.workflows.agents import AgentWorkflow
@@ -31,7 +31,7 @@ def install(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
     def make(workflow: Workflow) -> Bench:
         bench = make_bench(workflow)
-        monkeypatch.setattr(assembly, "_script_gateway", bench.gateway)
+        monkeypatch.setattr(scripts, "_script_gateway", bench.gateway)
         return bench
 
     return make

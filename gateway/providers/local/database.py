@@ -22,6 +22,7 @@ _DRIVERS = {
     "mariadb": ("mariadb+pymysql", "mysql"),
 }
 _BUSY_SECONDS = 30
+_MAGIC = b"SQLite format 3\0"
 _UNAVAILABLE = "The local provider's database does not answer."
 
 
@@ -52,6 +53,7 @@ class Database:
     def __init__(self, database: str) -> None:
         self._url = parse_database(database)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
+        self._make_file()
         # Made now, so that a missing driver stops the start; it connects to nothing before it is used.
         self._engine = self._make_engine()
         self._opening = threading.Lock()
@@ -137,11 +139,21 @@ class Database:
             hint = f": install conversation-gateway[{extra}]" if extra else ""
             raise ConfigurationError(f"The driver for {self._url.drivername} is missing{hint}.") from exc
 
-    def _make_tables(self) -> None:
+    def _make_file(self) -> None:
         path = self._url.database
-        if self._is_sqlite and path and not path.startswith("file:"):
+        if not self._is_sqlite or not path or path.startswith("file:"):
+            return
+        try:
             # Conversations are nobody else's to read; SQLite gives its other files the mode of this one.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            with os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR, 0o600), "rb") as file:
+                beginning = file.read(len(_MAGIC))
+        except OSError as exc:
+            reason = exc.strerror or type(exc).__name__
+            raise ConfigurationError(f"it takes the path of a file that can be written ({reason}).") from exc
+        if beginning not in (b"", _MAGIC):
+            raise ConfigurationError("it takes the path of an SQLite file, and this is another one.")
+
+    def _make_tables(self) -> None:
         for attempt in range(3):
             try:
                 with self._engine.connect().execution_options(local_write="FULL") as connection, connection.begin():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from urllib3.util import Timeout, parse_url
 from gateway.errors import ConfigurationError
 from gateway.providers.local.models import Model
 from gateway.providers.local.wire import JSON, WireError, server_error
+from gateway.providers.secret import hiding
 from gateway.sse import UnreadableStreamError, parse_events
 
 _CONNECT_SECONDS = 10.0
@@ -22,7 +23,8 @@ _TOO_LONG = ("context length", "context window", "context size")
 
 
 class ModelServer:
-    """The server whose API begins at `url`, such as http://127.0.0.1:11434/v1; silence ends a call."""
+    """The server whose API begins at `url`, such as http://127.0.0.1:11434/v1; silence ends a call. What it gives of
+    its answers never holds the key that it is asked with."""
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
         try:
@@ -33,8 +35,10 @@ class ModelServer:
             raise ConfigurationError("The local provider's model server has an http:// or https:// URL.")
         self._base = parsed._replace(auth=None, query=None, fragment=None).url.rstrip("/")
         self._headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
-        if parsed.auth:
-            self._headers["authorization"] = f"Bearer {parsed.auth.removeprefix(':')}"
+        key = (parsed.auth or "").removeprefix(":")
+        if key:
+            self._headers["authorization"] = f"Bearer {key}"
+        self._hidden = hiding(key)
         self._timeout = Timeout(connect=min(_CONNECT_SECONDS, timeout_seconds), read=timeout_seconds)
         # Never retried: an answer that was lost may have been paid for.
         self._pool = urllib3.PoolManager(maxsize=64, retries=False)
@@ -43,14 +47,14 @@ class ModelServer:
         """The events of a streamed answer, once the server took the request; raises `WireError` when it does not."""
         response = self._send("POST", path, body, timeout=self._timeout)
         if response.status != 200:
-            raise _refusal(response)
-        return _events(response)
+            raise self._refusal(response)
+        return _events(response, self._hidden)
 
     def list_models(self) -> list[JSON]:
         response = self._send("GET", "/models", None, timeout=self._timeout)
         if response.status != 200:
-            raise _refusal(response)
-        return [model for model in _decoded(response.data).get("data") or () if isinstance(model, dict)]
+            raise self._refusal(response)
+        return [model for model in self._decoded(response).get("data") or () if isinstance(model, dict)]
 
     def check(self) -> None:
         """Raises unless a server answers at all: what it says is asked with the first turn."""
@@ -76,6 +80,18 @@ class ModelServer:
             raise server_error("The model server fell silent.", status=503 if body is None else 500) from exc
         except HTTPError as exc:
             raise server_error("The model server cannot be reached.", status=503) from exc
+
+    def _refusal(self, response: urllib3.BaseHTTPResponse) -> WireError:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        body = self._decoded(response)
+        return model_error(body.get("error") or body or response.reason, response.status, headers)
+
+    def _decoded(self, response: urllib3.BaseHTTPResponse) -> JSON:
+        try:
+            decoded = orjson.loads(self._hidden(response.data))
+        except orjson.JSONDecodeError:
+            return {}
+        return decoded if isinstance(decoded, dict) else {}
 
 
 class ServedModel(Model):
@@ -114,28 +130,14 @@ def model_error(error: Any, status: int = 500, headers: Mapping[str, str] | None
     return server_error(message, status=503 if status == 503 else 500)
 
 
-def _refusal(response: urllib3.BaseHTTPResponse) -> WireError:
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    body = _decoded(response.data)
-    return model_error(body.get("error") or body or response.reason, response.status, headers)
-
-
-def _decoded(data: bytes) -> JSON:
-    try:
-        decoded = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return {}
-    return decoded if isinstance(decoded, dict) else {}
-
-
-def _events(response: urllib3.BaseHTTPResponse) -> Generator[JSON, None, None]:
+def _events(response: urllib3.BaseHTTPResponse, hidden: Callable[[bytes], bytes]) -> Generator[JSON, None, None]:
     ended = False
     try:
         for event in parse_events(iter(lambda: response.read1(65536), b"")):
             if event.data.strip() == b"[DONE]":
                 ended = True
             elif event.data:
-                yield orjson.loads(event.data)
+                yield orjson.loads(hidden(event.data))
         ended = True
     except HTTPError as exc:
         raise server_error("The model server broke off its answer.") from exc

@@ -70,7 +70,7 @@ class MakeSession(TypedDict, total=False):
     data: Data | None
     """The client's own, to be read by workflows and changed by PATCH."""
     metadata: Metadata | None
-    """Texts that the provider keeps with the conversation too."""
+    """Labels of the client's own. The gateway keeps them; the provider is not told."""
 
 
 class EditSession(TypedDict, total=False):

@@ -64,18 +64,26 @@ def test_a_database_that_answers_passes_the_check(everywhere: LocalProvider) -> 
 def test_a_database_that_is_not_there_is_said_to_be_unavailable(
     tmp_path: Path, make_provider: Callable[..., LocalProvider]
 ) -> None:
-    (tmp_path / "no.db").write_text("This is not a database, and will never be one. " * 50)
-    for database in (
-        tmp_path / "no" / "such" / "folder.db",
-        tmp_path / "no.db",
-        "postgresql://nobody@127.0.0.1:9/nothing",
-        "mysql://nobody@127.0.0.1:9/nothing",
-    ):
+    for database in ("postgresql://nobody@127.0.0.1:9/nothing", "mysql://nobody@127.0.0.1:9/nothing"):
         provider = make_provider(database)
         for ask in (provider.check, lambda: provider.create_response({"input": "Hello"})):  # noqa: B023 - called here
             with pytest.raises(ProviderUnavailableError):
                 ask()
-    assert (tmp_path / "no.db").read_text().startswith("This is not a database")
+
+
+def test_what_is_no_database_is_refused_at_once_and_left_as_it_was(
+    tmp_path: Path, make_provider: Callable[..., LocalProvider]
+) -> None:
+    text = tmp_path / "no.db"
+    text.write_text("This is not a database, and will never be one. " * 50)
+    for path, reason in (
+        (tmp_path / "no" / "such" / "folder.db", "No such file"),
+        (text, "an SQLite file"),
+        (tmp_path, "directory"),
+    ):
+        with pytest.raises(ConfigurationError, match=reason):
+            make_provider(path)
+    assert text.read_text().startswith("This is not a database")
 
 
 def test_another_process_that_writes_for_long_is_waited_for(

@@ -334,6 +334,19 @@ def test_a_key_before_the_host_is_the_servers_key(
     assert model.keys == ["Bearer sk-theirs"]
 
 
+def test_that_key_is_told_to_nobody(model: ModelServer, tmp_path: Path, make_provider: Open, api: str) -> None:
+    url = model.url.replace("http://", "http://sk-theirs@")
+    provider = make_provider(tmp_path / "local.db", model_url=url, model_api=api)
+    model.status, model.answer = 400, {"error": {"message": "The key sk-theirs may not ask for this."}}
+    with pytest.raises(ProviderRejectedError, match=r"The key \(hidden\) may not"):
+        provider.create_response({"input": "Hello"})
+    model.status = 200
+    model.answer = [{"type": "error", "error": model.answer["error"]} if api == "responses" else model.answer]
+    *_, last = provider.stream_response({"input": "Hello"})
+    assert "may not ask" in str(last.json())
+    assert "sk-theirs" not in str(last.json())
+
+
 def test_a_hosted_tool_is_not_for_a_chat_server(model: ModelServer, ask: Open) -> None:
     with pytest.raises(ProviderRejectedError, match=r"tools|function"):
         ask("chat").create_response({"input": [user("Hello")], "tools": [{"type": "web_search"}]})

@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -45,19 +46,20 @@ def test(words: list[str]) -> int:
     quick = words[:1] == ["quick"]
     if words and not quick:
         return in_venv("pytest", *words)
-    # -rfE: hundreds of lines about what is skipped would hide the one about what failed.
-    which = ["-n", str(QUICK_WORKERS), "--quick", "-rfE", *words[1:]] if quick else ["-n", str(TEST_WORKERS)]
-    steps = [
-        ("ruff", "check"),
-        ("ruff", "format", "--check"),
-        ("mypy", "--strict", "gateway"),
-        ("pytest", *which),  # the last one: its summary closes the run
-    ]
-    failed = []
-    for step in steps:
-        say(" ".join(step))
-        if in_venv(*step):
-            failed.append(" ".join(step))
+    with tempfile.TemporaryDirectory(dir=quickest_place()) as folder:
+        # -rfE: hundreds of lines about what is skipped would hide the one about what failed.
+        quickly = ["-n", str(QUICK_WORKERS), "--quick", "-rfE", f"--basetemp={folder}/pytest", *words[1:]]
+        steps = [
+            ("ruff", "check"),
+            ("ruff", "format", "--check"),
+            ("mypy", "--strict", "gateway"),
+            ("pytest", *(quickly if quick else ["-n", str(TEST_WORKERS)])),  # the last one: its summary closes the run
+        ]
+        failed = []
+        for step in steps:
+            say(" ".join(step))
+            if in_venv(*step):
+                failed.append(" ".join(step))
     if failed:
         say(f"FAILED: {', '.join(failed)}")
     return 1 if failed else 0
@@ -95,6 +97,13 @@ def in_venv(module: str, *words: str) -> int:
     environ = {**os.environ}
     environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every one of the suite's many processes would compile all anew
     return subprocess.run([PYTHON, "-m", module, *words], cwd=ROOT, env=environ).returncode
+
+
+def quickest_place() -> str | None:
+    """Where files cost no waiting for a disk, which is a sixth of a quick run: in memory, where that has room."""
+    place = "/dev/shm"
+    has_room = os.access(place, os.W_OK) and shutil.disk_usage(place).free > 1 << 30
+    return place if has_room else None
 
 
 def ensure_installed(*extras: str) -> None:

@@ -182,6 +182,7 @@ def _served(tmp_path: Path, *arguments: str, **environ: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "environ", "words"),
     [

@@ -57,6 +57,7 @@ def test_one_who_is_too_far_behind_is_told_so_and_costs_no_more(
         reading.take()
 
 
+@pytest.mark.slow
 def test_one_who_reads_is_waited_for() -> None:
     """Whatever it is that makes it slow: here nobody reads before all of it could have come."""
     reading = Readers().start(Delta("x" * 1000) for _ in range(20_000))

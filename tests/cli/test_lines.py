@@ -39,6 +39,7 @@ def test_what_is_exported_is_imported_field_by_field(inside: Inside):
         assert {session.key: session for session in store.walk(Filter())} == {s.key: s for s in sessions}
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_early_is_not_complained_about(gateway: Runner):
     original_file(gateway.folder / "sessions.json", 5000)
     done = gateway.shell("gateway export | head -1")

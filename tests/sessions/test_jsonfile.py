@@ -322,6 +322,7 @@ def test_the_mode_of_the_file_is_kept(path: Path, mode: int) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
+@pytest.mark.slow
 def test_a_file_that_is_taken_away_counts_as_empty_after_a_moment(path: Path) -> None:
     path.write_text(ORIGINAL)
     file = SessionsFile(path)

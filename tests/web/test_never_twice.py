@@ -259,6 +259,7 @@ def test_a_gateway_before_a_gateway_hears_of_the_doubt(gateway: House, provider:
 # --- Silence -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_turn_is_not_cut_off_while_its_provider_is_at_work(provider: StubProvider, alice: str) -> None:
     """It takes twice as long as the provider may be silent."""
     paced = threading.Event()

@@ -14,6 +14,7 @@ from tests.web.house import House, key, user
 MANY = 1050
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["memory", "sqlite"])
 def test_a_thousand_sessions_are_paged_each_once(store: str, open_house: OpenHouse) -> None:
     house = open_house(store)

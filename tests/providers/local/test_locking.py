@@ -105,6 +105,7 @@ def test_turns_that_try_again_all_find_their_place(database: str, make_provider:
     assert all(f'"{question}"' in answer for question, answer in zip(said[::2], said[1::2], strict=True))
 
 
+@pytest.mark.slow
 def test_a_running_response_keeps_its_lease(database: str, make_provider: MakeProvider) -> None:
     provider = make_provider(database, lease_seconds=0.5)
     conversation_id = provider.create_conversation(metadata={})["id"]

@@ -277,6 +277,7 @@ def test_an_answer_that_breaks_off_fails_the_response(model: ModelServer, ask: O
 # --- Silence -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_on_speaking_is_not_cut_off(model: ModelServer, ask: Open, api: str) -> None:
     """The time-out is about silence, also for a caller who wants no stream."""
     word = chunk(content="!") if api == "chat" else {"type": "response.output_text.delta", "delta": "!"}
@@ -291,6 +292,7 @@ def test_a_server_that_goes_on_speaking_is_not_cut_off(model: ModelServer, ask: 
     assert model.asked[0]["stream"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 3])
 def test_silence_ends_a_turn(model: ModelServer, ask: Open, api: str, after: int) -> None:
     """Also before its first word the server may be at work: it is not asked again by itself."""

@@ -127,6 +127,7 @@ def test_an_event_that_makes_no_sense_is_the_servers_error(
     fails(ask(api), model, api, [*start, event, end])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sound", [ANSWERS, CALLS], ids=["words", "calls"])
 def test_whatever_a_server_says_the_next_turn_works(
     model: ModelServer, ask: Open, api: str, sound: dict[str, list[Any]]

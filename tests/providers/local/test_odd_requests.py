@@ -110,6 +110,7 @@ def test_an_odd_request_is_answered_or_refused(provider: LocalProvider, aside: J
     hold_against_oddness(provider, REQUEST | aside)
 
 
+@pytest.mark.slow
 def test_an_odd_request_with_a_model_server_is_answered_or_refused(model: ModelServer, ask: Open, api: str) -> None:
     model.answer = ANSWERS[api]
     hold_against_oddness(ask(api), REQUEST | {"tools": [FUNCTION]})

@@ -63,7 +63,7 @@ def test_the_first_words_arrive_while_the_provider_still_thinks(front: Front, up
     upstream.faults({"match": "POST /v1/responses", "fault": "pause", "events": 8})
     with front.stream("word-by-word", "hello") as events:
         assert [next(events)[0], next(events)[0]] == ["session", "delta"]
-        assert upstream.seen()["waiting"] == 1
+        eventually(lambda: upstream.seen()["waiting"] == 1)
         upstream.release()
         assert [name for name, _ in events][-1] == "done"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import aclosing, contextmanager
 from contextvars import copy_context
 from typing import Any
@@ -89,12 +89,21 @@ def _loop_elsewhere() -> Iterator[Run]:
     runner, context = asyncio.Runner(), copy_context()
     with ThreadPoolExecutor(1) as thread:
         loop = thread.submit(runner.get_loop).result()
+
+        def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+            running = thread.submit(runner.run, coroutine, context=context)
+            try:
+                # A signal that comes just as a thread begins to wait is heard only when it has waited.
+                while not wait([running], timeout=1.0).done:
+                    pass
+            except BaseException:
+                # It came while this thread waited: the other one knows nothing of it, and may run for long.
+                loop.call_soon_threadsafe(_cancel_tasks, loop)
+                raise
+            return running.result()
+
         try:
-            yield lambda coroutine: thread.submit(runner.run, coroutine, context=context).result()
-        except KeyboardInterrupt:
-            # It came while this thread waited: the other one knows nothing of it, and may run for long.
-            loop.call_soon_threadsafe(_cancel_tasks, loop)
-            raise
+            yield run
         finally:
             thread.submit(runner.close).result()
 

@@ -282,16 +282,19 @@ def test_a_turn_that_nobody_reads_on_ends_its_workflow(make_bench: MakeBench) ->
     in_a_loop(act)
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
+@pytest.fixture(params=[KeyboardInterrupt, SystemExit])
+def interrupt(request: pytest.FixtureRequest) -> Iterator[type[BaseException]]:
+    """What the stop button of a notebook raises, or a handler of somebody's own."""
+
+    def handle(number: int, frame: object) -> None:
+        raise request.param
+
+    before = signal.signal(signal.SIGINT, handle)
+    yield request.param
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("interruptible")
-def test_an_interrupt_ends_the_workflow_at_once(make_bench: MakeBench) -> None:
-    """The stop button of a notebook."""
+def test_an_interrupt_ends_the_workflow_at_once(make_bench: MakeBench, interrupt: type[BaseException]) -> None:
     ended = threading.Event()
 
     async def workflow(turn: WorkflowTurn) -> AsyncIterator[str]:
@@ -306,7 +309,7 @@ def test_an_interrupt_ends_the_workflow_at_once(make_bench: MakeBench) -> None:
     loop = asyncio.new_event_loop()
 
     async def main() -> None:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(interrupt):
             bench.say("Go")
         assert ended.is_set()
 

@@ -23,7 +23,10 @@ MOST_BEHIND = 1024**2
 """So many bytes a client may be behind its turn. It costs no more memory than that, however long the turn speaks."""
 
 PATIENCE_SECONDS = 2.0
-"""How long, in all, a turn waits for a client that is too far behind: long enough for one that reads."""
+"""How long a turn waits, in all, for a client that is too far behind."""
+
+FAST_ENOUGH = 1024**2
+"""So many bytes a second have a client waited for however long it takes: reading them wins back a second."""
 
 _AN_EVENT = 200
 """What an event costs beside its words."""
@@ -91,6 +94,7 @@ class Reading:
                 taken.append(self._queue.popleft())
                 size += _size_of(taken[-1])
             self._behind -= size
+            self._patience = min(PATIENCE_SECONDS, self._patience + size / FAST_ENOUGH)
             if self._behind <= MOST_BEHIND:
                 self._went.ring()
             if taken or not self._over:
@@ -116,12 +120,19 @@ class Reading:
             if self._behind <= MOST_BEHIND or len(self._queue) == 1:
                 return
             rope = self._went.hang()
-        began = time.monotonic()
-        waited_out = not rope.acquire(timeout=self._patience)
-        self._patience = max(0.0, self._patience - (time.monotonic() - began))
-        if waited_out:
+        if not self._is_rung(rope):
             self._end(StreamGoneError())
             self.desert()
+
+    def _is_rung(self, rope: threading.Lock) -> bool:
+        """False when the patience was at an end before."""
+        while True:
+            began = time.monotonic()
+            rung = rope.acquire(timeout=self._patience)
+            with self._lock:
+                self._patience = max(0.0, self._patience - (time.monotonic() - began))
+                if rung or not self._patience:
+                    return rung
 
     def _end(self, error: BaseException | None) -> None:
         with self._lock:

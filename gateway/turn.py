@@ -186,9 +186,10 @@ class Gateway:
                 for piece in workflow.run(work):
                     if isinstance(piece, StreamEvent):
                         yield piece
-                    else:
+                        continue
+                    if not workflow.replayable:
                         words.append(piece)
-                        yield Delta(piece)
+                    yield Delta(piece)
             except ConversationGoneError as exc:
                 if not request.restart or turn.record.recovered or conversation.response is not None:
                     raise self._refused(turn, conversation, exc) from exc

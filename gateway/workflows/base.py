@@ -64,7 +64,11 @@ class WorkflowTurn:
     def respond(self, **parameters: Any) -> Answer:
         """The provider in this conversation: the built-in workflow's settings, overridden by `parameters` (those of
         POST /responses). Iterate over the answer for its words as they come, or read its `output_text`."""
-        return Answer(self.conversation, {"input": self.input, **self._defaults, **parameters})
+        return Answer(self.conversation, self.request(**parameters))
+
+    def request(self, **parameters: Any) -> JSON:
+        """What `respond` asks for."""
+        return {"input": self.input, **self._defaults, **parameters}
 
 
 class Answer:

@@ -11,4 +11,5 @@ class RespondWorkflow(Workflow):
     """Passes the input on with the model, instructions, tools and truncation of the settings."""
 
     def run(self, turn: WorkflowTurn) -> Iterator[str]:
-        yield from turn.respond()
+        # Without an `Answer`, which keeps all of its words.
+        yield from turn.conversation.respond(turn.request())

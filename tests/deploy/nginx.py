@@ -73,7 +73,7 @@ class Nginx(Server):
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             try:
                 found[int(child)] = Path(f"/proc/{child}/cmdline").read_text()
-            except FileNotFoundError:
+            except (FileNotFoundError, ProcessLookupError):
                 continue
         return found
 

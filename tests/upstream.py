@@ -108,6 +108,9 @@ def create_upstream(provider: LocalProvider | str | Path, *, key: str | None = N
 
     @app.errorhandler(WireError)
     def refuse(error: WireError) -> Response:
+        if error.__cause__ is not None:
+            # Nobody ordered it: the log says why.
+            print(error.status, repr(error.__cause__), file=sys.stderr, flush=True)
         return _json(error.body(), error.status, error.headers)
 
     @app.errorhandler(404)

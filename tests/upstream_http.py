@@ -41,7 +41,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             elif self.parse_request():
                 self._answer()
-        except (HangUp, OSError):
+        except HangUp:
+            self.close_connection = True
+        except OSError as exc:
+            print(f"A connection ended: {exc!r}", file=sys.stderr, flush=True)
             self.close_connection = True
 
     def log_message(self, *args: Any) -> None:
@@ -58,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             for number, data in enumerate(body):
                 if is_gone(self.connection):
-                    raise HangUp
+                    raise ConnectionAbortedError("the client is gone")
                 if number == 0:
                     sized = self._send_head(**head)
                 self._send(data, sized)

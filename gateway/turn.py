@@ -192,7 +192,7 @@ class Gateway:
                     yield Delta(piece)
             except ConversationGoneError as exc:
                 if not request.restart or turn.record.recovered or conversation.response is not None:
-                    raise self._refused(turn, conversation, exc) from exc
+                    raise self._refused(turn, conversation, exc) from exc.__cause__
                 session = self._bind_new(turn, request, patience)
                 turn.begin(recovered=True)
                 continue
@@ -200,7 +200,7 @@ class Gateway:
                 error = self._error_of(turn, conversation, exc)
                 response = self._rescued(turn, error)
                 if response is None:
-                    raise self._refused(turn, conversation, error) from exc
+                    raise self._refused(turn, conversation, error) from error.__cause__
                 conversation.keep(response)
                 words = [output_text(response)]
             break
@@ -279,6 +279,7 @@ class Gateway:
         else:
             log.exception("the workflow of turn %s failed", turn.record.turn_id)
             error = ProviderError("The workflow failed.")
+            error.__cause__ = exc
         error.in_doubt = error.in_doubt or conversation.unanswered
         return error
 

@@ -253,6 +253,8 @@ def test_a_turns_line_says_how_it_went(local: Scribe) -> None:
     ends = {(line["outcome"], line.get("code")) for line in lines}
     assert {("completed", None), ("failed", "provider_error"), ("failed", "conversation_gone")} <= ends
     assert ("refused", "idempotency_key_reused") in ends
+    whys = {(line.get("provider_status"), line.get("cause")) for line in lines if line["outcome"] == "failed"}
+    assert {(500, None), (400, None), (None, "RemoteProtocolError")} <= whys
     assert {line["workflow"] for line in lines} == {"default", "raises", "/v1/responses"}
     first, streamed = [line for line in lines if line["session_id"] == "ann"][:2]
     assert "first_word_ms" not in first

@@ -60,9 +60,11 @@ class TurnMeter:
         if not self._over:
             code = error.code if isinstance(error, GatewayError) else GatewayError.code
             series.TURN_ERRORS.labels(code).inc()
-            self._end("refused" if self._waited is None else "failed", code=code)
+            self._end("refused" if self._waited is None else "failed", code=code, error=error)
 
-    def _end(self, outcome: str, *, code: str | None = None, replayed: bool = False) -> None:
+    def _end(
+        self, outcome: str, *, code: str | None = None, error: BaseException | None = None, replayed: bool = False
+    ) -> None:
         self._over = True
         seconds = self._passed()
         (series.TURNS_WAITING if self._waited is None else series.TURNS_UNDER_WAY).dec()
@@ -80,6 +82,8 @@ class TurnMeter:
             workflow=self._request.workflow or _DEFAULT,
             outcome=outcome,
             code=code,
+            provider_status=error.details.get("provider_status") if isinstance(error, GatewayError) else None,
+            cause=type(error.__cause__).__name__ if error is not None and error.__cause__ is not None else None,
             replayed=replayed or None,
             wait_ms=logs.milliseconds(self._waited),
             first_word_ms=logs.milliseconds(self._first_word),

@@ -41,10 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             elif self.parse_request():
                 self._answer()
-        except HangUp:
-            self.close_connection = True
-        except OSError as exc:
-            print(f"A connection ended: {exc!r}", file=sys.stderr, flush=True)
+        except (HangUp, ConnectionError):
             self.close_connection = True
 
     def log_message(self, *args: Any) -> None:
@@ -61,7 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             for number, data in enumerate(body):
                 if is_gone(self.connection):
-                    raise ConnectionAbortedError("the client is gone")
+                    raise HangUp
                 if number == 0:
                     sized = self._send_head(**head)
                 self._send(data, sized)
@@ -123,7 +120,7 @@ class WSGIServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), OSError):
+        if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.metrics import series
-from gateway.providers.base import Provider, StreamEvent
+from gateway.providers.base import Events, Provider, StreamEvent
 
 
 def _metered(operation: str) -> Any:
@@ -47,12 +48,13 @@ class MeteredProvider(Provider):
     delete_response = _metered("delete_response")
     list_models = _metered("list_models")
 
-    def stream_response(self, body: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    def stream_response(self, body: Mapping[str, Any]) -> Events:
         began, outcome = time.perf_counter(), GatewayError.code
         event: StreamEvent | None = None
         try:
-            for event in self.behind.stream_response(body):
-                yield event
+            with closing(self.behind.stream_response(body)) as events:
+                for event in events:
+                    yield event
             outcome = "ok"
         except GeneratorExit:
             # Its reader has what it wanted.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -31,6 +31,9 @@ from gateway.errors import (
 )
 from gateway.model import JSON as JSON
 from gateway.model import StreamEvent as StreamEvent
+
+Events = Generator[StreamEvent, None, None]
+"""A response, event by event. Who does not read on closes it, at once: an error's traceback may hold it for long."""
 
 ITEMS_A_CALL = 20
 """How many items the provider takes in one call."""
@@ -100,7 +103,7 @@ class Provider(ABC):
         `began` is told the response's id if the end is not there at once."""
 
     @abstractmethod
-    def stream_response(self, body: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    def stream_response(self, body: Mapping[str, Any]) -> Events:
         """The same, event by event. Refusals are raised before the first event; closing the iterator hangs up."""
 
     @abstractmethod

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.errors import NotFoundError, ProviderError
-from gateway.providers.base import ENDS, FAILURES, JSON, Provider, StreamEvent, error_from_event
+from gateway.providers.base import ENDS, FAILURES, JSON, Events, Provider, error_from_event
 from gateway.providers.client import Chunks, ProviderClient
 from gateway.providers.shapes import parse_object, parse_page, parse_response, response_of
 
@@ -74,7 +74,7 @@ class OpenAIProvider(Provider):
         with self._client.events("/responses", body) as answer:
             return parse_response(answer) if isinstance(answer, dict) else self._fold(answer, began)
 
-    def stream_response(self, body: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    def stream_response(self, body: Mapping[str, Any]) -> Events:
         with self._client.events("/responses", body) as answer:
             if isinstance(answer, dict):
                 raise ProviderError("The provider answered without a stream.", in_doubt=True)

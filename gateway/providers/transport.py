@@ -38,38 +38,33 @@ LINGER_SECONDS = 0.02
 _REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
 _KEEP_ALIVE = re.compile(rb"timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
-_Idle = deque[tuple[float, socket.socket]]
-"""The unused connections of one origin and until when each is kept, the one that came back first at the left."""
-
 
 class PooledTransport(httpx2.BaseTransport):
     """Safe for threads, for gevent and across forks. Sends bodies of a known length, and no POST ever twice."""
 
     def __init__(self) -> None:
         # A child of this process makes its own: the process is a part of the key.
-        self._idle: defaultdict[tuple[int, str, str, int], _Idle] = defaultdict(deque)
+        self._origins: defaultdict[tuple[int, str, str, int], _Origin] = defaultdict(_Origin)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         url, seconds = request.url, request.extensions.get("timeout", {})
         message = _encode(request)
         port = url.port or (443 if url.scheme == "https" else 80)
-        idle = self._idle[os.getpid(), url.scheme, url.host, port]
-        if (kept := _take(idle)) is not None:
+        origin = self._origins[os.getpid(), url.scheme, url.host, port]
+        if (kept := origin.take()) is not None:
             answer = AnswerParser(request.method)
             try:
-                return _exchange(kept, message, answer, seconds, idle)
+                return _exchange(kept, message, answer, seconds, origin)
             except (httpx2.NetworkError, httpx2.RemoteProtocolError):
                 # The server may have closed it while the request was under way.
                 if answer.heard or request.method not in _REPEATABLE:
                     raise
         connection = self._connect(url, port, seconds.get("connect"))
-        return _exchange(connection, message, AnswerParser(request.method), seconds, idle)
+        return _exchange(connection, message, AnswerParser(request.method), seconds, origin)
 
     def close(self) -> None:
-        for idle in list(self._idle.values()):
-            with suppress(IndexError):
-                while True:
-                    idle.pop()[1].close()
+        for origin in list(self._origins.values()):
+            origin.close_idle()
 
     def _connect(self, url: httpx2.URL, port: int, seconds: float | None) -> socket.socket:
         """A new connection. What fails here fails before anything of the request was sent."""
@@ -91,15 +86,55 @@ class PooledTransport(httpx2.BaseTransport):
         return context
 
 
+class _Origin:
+    """The connections to one server."""
+
+    def __init__(self) -> None:
+        self._idle: deque[tuple[float, socket.socket]] = deque()
+        """The unused ones and until when each is kept, the one that came back first at the left."""
+        self.used: set[socket.socket] = set()
+        """Held here besides: with an answer that nobody closed the garbage collector would close its connection too,
+        even one that the answer has given back a moment before, and that is another call's by now."""
+
+    def take(self) -> socket.socket | None:
+        """The connection that was used last, if it can be used again."""
+        while self._idle:
+            try:
+                until, connection = self._idle.pop()
+            except IndexError:  # another thread was faster
+                return None
+            if time.monotonic() < until and is_quiet(connection):
+                return connection
+            connection.close()
+        return None
+
+    def give_back(self, connection: socket.socket, seconds: float) -> None:
+        now = time.monotonic()
+        self._idle.append((now + seconds, connection))
+        # The newest are taken first, so that what a burst has left grows old at the other end.
+        with suppress(IndexError):
+            while self._idle[0][0] <= now:
+                self._idle.popleft()[1].close()
+
+    def close_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._idle.pop()[1].close()
+
+
 class _Body(httpx2.SyncByteStream, Iterator[bytes]):
     """An answer's body as it arrives. Read to its end it leaves a connection for the next request; closed before, what
     is left of it must not be taken for the next one's answer."""
 
-    def __init__(self, answer: AnswerParser, connection: socket.socket, idle: _Idle) -> None:
+    def __init__(self, answer: AnswerParser, connection: socket.socket, origin: _Origin) -> None:
         self._answer = answer
         self._connection = connection
-        self._idle = idle
+        self._origin = origin
         self._is_closed = False
+
+    def __del__(self) -> None:
+        if not self._is_closed:
+            self._let_go()  # without a wait: this may be anybody's thread
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -115,14 +150,17 @@ class _Body(httpx2.SyncByteStream, Iterator[bytes]):
         if self._is_closed:
             return
         self._is_closed = True
-        answer, connection = self._answer, self._connection
-        if answer.reusable and not answer.whole:
+        if self._answer.reusable and not self._answer.whole:
             with suppress(OSError, BrokenAnswerError):
-                connection.settimeout(LINGER_SECONDS)
+                self._connection.settimeout(LINGER_SECONDS)
                 self._receive()
-        # The garbage collector may have closed the connection already.
-        if answer.reusable and answer.whole and connection.fileno() >= 0:
-            _give_back(self._idle, connection, _idle_seconds(answer))
+        self._let_go()
+
+    def _let_go(self) -> None:
+        answer, connection = self._answer, self._connection
+        self._origin.used.discard(connection)
+        if answer.reusable and answer.whole:
+            self._origin.give_back(connection, _idle_seconds(answer))
         else:
             connection.close()
 
@@ -143,9 +181,10 @@ def _encode(request: httpx2.Request) -> bytes:
 
 
 def _exchange(
-    connection: socket.socket, message: bytes, answer: AnswerParser, seconds: dict[str, float | None], idle: _Idle
+    connection: socket.socket, message: bytes, answer: AnswerParser, seconds: dict[str, float | None], origin: _Origin
 ) -> httpx2.Response:
     """What is answered to the message. Its body is read when it is asked for."""
+    origin.used.add(connection)
     try:
         with _SENDING:
             connection.settimeout(seconds.get("write"))
@@ -157,31 +196,10 @@ def _exchange(
             while not answer.status:
                 answer.feed(connection.recv(MOST_BYTES))
     except BaseException:
+        origin.used.discard(connection)
         connection.close()
         raise
-    return httpx2.Response(answer.status, headers=answer.headers, stream=_Body(answer, connection, idle))
-
-
-def _take(idle: _Idle) -> socket.socket | None:
-    """The connection that was used last, if it can be used again."""
-    while idle:
-        try:
-            until, connection = idle.pop()
-        except IndexError:  # another thread was faster
-            return None
-        if time.monotonic() < until and is_quiet(connection):
-            return connection
-        connection.close()
-    return None
-
-
-def _give_back(idle: _Idle, connection: socket.socket, seconds: float) -> None:
-    now = time.monotonic()
-    idle.append((now + seconds, connection))
-    # The newest are taken first, so that what a burst has left grows old at the other end.
-    with suppress(IndexError):
-        while idle[0][0] <= now:
-            idle.popleft()[1].close()
+    return httpx2.Response(answer.status, headers=answer.headers, stream=_Body(answer, connection, origin))
 
 
 def _idle_seconds(answer: AnswerParser) -> float:

@@ -288,7 +288,7 @@ class _Transport(httpx2.AsyncBaseTransport):
 
     def _read_on(self, body: JSON, aside: bool, put: Callable[[StreamEvent | Exception | None], None]) -> None:
         try:
-            with closing(self._conversation.events(body, aside=aside)) as events:  # type: ignore[type-var]
+            with closing(self._conversation.events(body, aside=aside)) as events:
                 for event in events:
                     if self._hung_up.is_set():
                         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import GatewayError, ProviderError, UnreadableAnswerError
@@ -13,6 +13,7 @@ from gateway.providers.base import (
     FAILURES,
     ITEMS_A_CALL,
     JSON,
+    Events,
     Provider,
     StreamEvent,
     error_from_event,
@@ -67,12 +68,13 @@ class Conversation:
             self.keep(self.ask(body))
             yield output_text(self.response or {})
             return
-        for event in self.events(body):
-            if event.type in ("response.output_text.delta", "response.refusal.delta"):
-                words = event.json().get("delta")
-                if not isinstance(words, str):
-                    raise UnreadableAnswerError()
-                yield words
+        with closing(self.events(body)) as events:
+            for event in events:
+                if event.type in ("response.output_text.delta", "response.refusal.delta"):
+                    words = event.json().get("delta")
+                    if not isinstance(words, str):
+                        raise UnreadableAnswerError()
+                    yield words
 
     def ask(self, body: Mapping[str, Any]) -> JSON:
         """One response in this conversation, at its end; also one that failed. Its taker keeps it."""
@@ -85,7 +87,7 @@ class Conversation:
 
         return self._patience.call(ask)
 
-    def events(self, body: Mapping[str, Any], *, aside: bool = False, failures: bool = False) -> Iterator[StreamEvent]:
+    def events(self, body: Mapping[str, Any], *, aside: bool = False, failures: bool = False) -> Events:
         """The same as the provider's own events, ended by one that leaves a response; anything else is raised.
 
         A response `aside` stands beside the conversation: it is no part of the turn except that its usage counts. With
@@ -100,35 +102,36 @@ class Conversation:
                 exc.in_doubt = False
             raise
 
-    def _events(self, body: JSON, aside: bool, failures: bool) -> Iterator[StreamEvent]:
+    def _events(self, body: JSON, aside: bool, failures: bool) -> Events:
         if not aside:
             self._forget_noted()
         events, first = self._patience.call(lambda: self._open(body, aside))
-        event: StreamEvent | None = first
-        while event is not None:
-            if event.type == "response.created":
-                response_id = response_of(event)["id"]
-                if aside:
-                    self._aside_ids.append(response_id)
-                else:
-                    self._begun(response_id)
-            elif event.type in FAILURES:
-                failure = error_from_event(event)
-                if failures:
+        with closing(events):
+            event: StreamEvent | None = first
+            while event is not None:
+                if event.type == "response.created":
+                    response_id = response_of(event)["id"]
+                    if aside:
+                        self._aside_ids.append(response_id)
+                    else:
+                        self._begun(response_id)
+                elif event.type in FAILURES:
+                    failure = error_from_event(event)
+                    if failures:
+                        yield event
+                    if not aside:
+                        self.unanswered = failure.in_doubt
+                    raise failure
+                elif event.type in ENDS:
+                    response = response_of(event)
+                    if aside:
+                        self._count(response)
+                    else:
+                        self.keep(response)
                     yield event
-                if not aside:
-                    self.unanswered = failure.in_doubt
-                raise failure
-            elif event.type in ENDS:
-                response = response_of(event)
-                if aside:
-                    self._count(response)
-                else:
-                    self.keep(response)
+                    return
                 yield event
-                return
-            yield event
-            event = next(events, None)
+                event = next(events, None)
         raise ProviderError("The provider's stream broke off.", in_doubt=True)
 
     def keep(self, response: JSON) -> None:
@@ -192,9 +195,9 @@ class Conversation:
             self.unanswered = exc.in_doubt
             raise
 
-    def _open(self, body: Mapping[str, Any], aside: bool) -> tuple[Iterator[StreamEvent], StreamEvent]:
+    def _open(self, body: Mapping[str, Any], aside: bool) -> tuple[Events, StreamEvent]:
         with self._question(aside=aside):
-            events = iter(self.provider.stream_response(body))
+            events = self.provider.stream_response(body)
             first = next(events, None)
             if first is None:
                 raise ProviderError("The provider's stream was empty.", in_doubt=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import multiprocessing
 import socket
@@ -16,12 +17,21 @@ from types import SimpleNamespace
 import httpx2
 import pytest
 
-from gateway.errors import GatewayError, ProviderError, ProviderTimeoutError, ProviderUnavailableError
+from gateway.errors import (
+    GatewayError,
+    ProviderError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    UnreadableAnswerError,
+)
+from gateway.metrics.provider import MeteredProvider
 from gateway.providers import transport
 from gateway.providers.openai import OpenAIProvider
+from gateway.providers.retry import Patience
 from gateway.providers.transport import PooledTransport
 from gateway.sockets import peek
 from gateway.testing.waiting import eventually
+from gateway.workflows.conversation import Conversation
 
 JSON_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -256,7 +266,43 @@ def test_a_stream_that_said_its_last_word_leaves_its_connection_for_the_next_cal
         events = provider.stream_response({"input": "hello"})
         # A turn reads no further than to the event that ends its response.
         assert [next(events).type, next(events).type] == ["response.created", "response.completed"]
-        events.close()  # type: ignore[attr-defined]
+        events.close()
+
+    assert len(service.connections) == 1
+
+
+def test_an_error_holds_no_connection(service: Service, provider: OpenAIProvider) -> None:
+    """Its traceback holds all that was under way."""
+    service.answer = lambda connection, _: connection.sendall(STREAM_HEAD + frames("response.created") + b"0\r\n\r\n")
+    conversation = Conversation(
+        MeteredProvider(provider),
+        "conv_1",
+        patience=Patience(0),
+        check=lambda: None,
+        note=lambda response_id: None,
+        stream=True,
+    )
+    errors = []
+    for _ in range(2):
+        with pytest.raises(UnreadableAnswerError) as caught:
+            list(conversation.respond({"input": "hello"}))
+        errors.append(caught)
+
+    assert len(service.connections) == 1
+
+
+def test_the_garbage_collector_closes_no_connection_that_another_call_may_have(
+    service: Service, provider: OpenAIProvider
+) -> None:
+    service.answer = lambda connection, _: connection.sendall(
+        STREAM_HEAD + frames("response.created", "response.completed") + b"0\r\n\r\n"
+    )
+    for _ in range(2):
+        circle: list[object] = [events := provider.stream_response({"input": "hello"})]
+        circle.append(circle)
+        assert [next(events).type, next(events).type] == ["response.created", "response.completed"]
+        del circle, events
+        gc.collect()
 
     assert len(service.connections) == 1
 

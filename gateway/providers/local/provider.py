@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from gateway.providers.base import JSON, Provider, StreamEvent, error_from_answer
+from gateway.providers.base import JSON, Events, Provider, error_from_answer
 from gateway.providers.local.service import LocalService
 from gateway.providers.local.wire import WireError
 
@@ -84,7 +84,7 @@ class LocalProvider(Provider):
         with _translated():
             return self.service.create_response(body)
 
-    def stream_response(self, body: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    def stream_response(self, body: Mapping[str, Any]) -> Events:
         with _translated():
             yield from self.service.stream_response(body)
 

@@ -4,7 +4,7 @@ stored of either."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -209,15 +209,16 @@ def _answer_alone(body: JSON) -> Response:
 
 def _alone(gateway: Gateway, tenant: str, body: JSON) -> Iterator[TurnEvent]:
     try:
-        for event in gateway.provider.stream_response(body):
-            if event.type == "response.created" or event.type in ENDS:
-                _remember(gateway, tenant, response_of(event))
-            elif event.type in FAILURES:
-                # One that cannot be read says nothing.
-                error_from_event(event)
-            yield event
-            if event.type in ENDS or event.type in FAILURES:
-                return
+        with closing(gateway.provider.stream_response(body)) as events:
+            for event in events:
+                if event.type == "response.created" or event.type in ENDS:
+                    _remember(gateway, tenant, response_of(event))
+                elif event.type in FAILURES:
+                    # One that cannot be read says nothing.
+                    error_from_event(event)
+                yield event
+                if event.type in ENDS or event.type in FAILURES:
+                    return
     except ProviderRejectedError as exc:
         raise _previous_is_gone(exc, body) from exc
     raise ProviderError("The provider's stream broke off.", in_doubt=True)

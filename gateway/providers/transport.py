@@ -92,7 +92,7 @@ class _Origin:
     def __init__(self) -> None:
         self._idle: deque[tuple[float, socket.socket]] = deque()
         """The unused ones and until when each is kept, the one that came back first at the left."""
-        self.used: set[socket.socket] = set()
+        self._used: set[socket.socket] = set()
         """Held here besides: with an answer that nobody closed the garbage collector would close its connection too,
         even one that the answer has given back a moment before, and that is another call's by now."""
 
@@ -108,13 +108,22 @@ class _Origin:
             connection.close()
         return None
 
+    def hold(self, connection: socket.socket) -> None:
+        """From now on it is used, until it is given back or dropped."""
+        self._used.add(connection)
+
     def give_back(self, connection: socket.socket, seconds: float) -> None:
         now = time.monotonic()
+        self._used.discard(connection)
         self._idle.append((now + seconds, connection))
         # The newest are taken first, so that what a burst has left grows old at the other end.
         with suppress(IndexError):
             while self._idle[0][0] <= now:
                 self._idle.popleft()[1].close()
+
+    def drop(self, connection: socket.socket) -> None:
+        self._used.discard(connection)
+        connection.close()
 
     def close_idle(self) -> None:
         with suppress(IndexError):
@@ -133,8 +142,8 @@ class _Body(httpx2.SyncByteStream, Iterator[bytes]):
         self._is_closed = False
 
     def __del__(self) -> None:
-        if not self._is_closed:
-            self._let_go()  # without a wait: this may be anybody's thread
+        # Without a wait: this may be anybody's thread.
+        self._let_go()
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -147,22 +156,23 @@ class _Body(httpx2.SyncByteStream, Iterator[bytes]):
         return piece
 
     def close(self) -> None:
+        try:
+            if self._answer.reusable and not self._answer.whole and not self._is_closed:
+                with suppress(OSError, BrokenAnswerError):
+                    self._connection.settimeout(LINGER_SECONDS)
+                    self._receive()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Once: afterwards the connection may be another call's, and the garbage collector closes in any order."""
         if self._is_closed:
             return
         self._is_closed = True
-        if self._answer.reusable and not self._answer.whole:
-            with suppress(OSError, BrokenAnswerError):
-                self._connection.settimeout(LINGER_SECONDS)
-                self._receive()
-        self._let_go()
-
-    def _let_go(self) -> None:
-        answer, connection = self._answer, self._connection
-        self._origin.used.discard(connection)
-        if answer.reusable and answer.whole:
-            self._origin.give_back(connection, _idle_seconds(answer))
+        if self._answer.reusable and self._answer.whole:
+            self._origin.give_back(self._connection, _idle_seconds(self._answer))
         else:
-            connection.close()
+            self._origin.drop(self._connection)
 
     def _receive(self) -> bytes:
         """All that has come of the body; nothing at its end."""
@@ -184,7 +194,7 @@ def _exchange(
     connection: socket.socket, message: bytes, answer: AnswerParser, seconds: dict[str, float | None], origin: _Origin
 ) -> httpx2.Response:
     """What is answered to the message. Its body is read when it is asked for."""
-    origin.used.add(connection)
+    origin.hold(connection)
     try:
         with _SENDING:
             connection.settimeout(seconds.get("write"))
@@ -196,8 +206,7 @@ def _exchange(
             while not answer.status:
                 answer.feed(connection.recv(MOST_BYTES))
     except BaseException:
-        origin.used.discard(connection)
-        connection.close()
+        origin.drop(connection)
         raise
     return httpx2.Response(answer.status, headers=answer.headers, stream=_Body(answer, connection, origin))
 

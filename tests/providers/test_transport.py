@@ -124,6 +124,11 @@ def frames(*events: str) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(frame), frame) for frame in whole)
 
 
+def stream(*events: str) -> bytes:
+    """A whole answer that is made of these."""
+    return STREAM_HEAD + frames(*events) + b"0\r\n\r\n"
+
+
 def saying(said: bytes, *, apart: int = 65536, then_ends: bool = False) -> Callable[[socket.socket, bytes], None]:
     """An answer of these bytes, so many of them at a time; `then_ends`: and nothing ever comes after it."""
 
@@ -259,9 +264,7 @@ def test_a_stream_that_was_left_in_the_middle_is_closed_and_never_used_again(
 def test_a_stream_that_said_its_last_word_leaves_its_connection_for_the_next_call(
     service: Service, provider: OpenAIProvider
 ) -> None:
-    service.answer = lambda connection, _: connection.sendall(
-        STREAM_HEAD + frames("response.created", "response.completed") + b"0\r\n\r\n"
-    )
+    service.answer = saying(stream("response.created", "response.completed"))
     for _ in range(3):
         events = provider.stream_response({"input": "hello"})
         # A turn reads no further than to the event that ends its response.
@@ -273,7 +276,7 @@ def test_a_stream_that_said_its_last_word_leaves_its_connection_for_the_next_cal
 
 def test_an_error_holds_no_connection(service: Service, provider: OpenAIProvider) -> None:
     """Its traceback holds all that was under way."""
-    service.answer = lambda connection, _: connection.sendall(STREAM_HEAD + frames("response.created") + b"0\r\n\r\n")
+    service.answer = saying(stream("response.created"))
     conversation = Conversation(
         MeteredProvider(provider),
         "conv_1",
@@ -294,9 +297,7 @@ def test_an_error_holds_no_connection(service: Service, provider: OpenAIProvider
 def test_the_garbage_collector_closes_no_connection_that_another_call_may_have(
     service: Service, provider: OpenAIProvider
 ) -> None:
-    service.answer = lambda connection, _: connection.sendall(
-        STREAM_HEAD + frames("response.created", "response.completed") + b"0\r\n\r\n"
-    )
+    service.answer = saying(stream("response.created", "response.completed"))
     for _ in range(2):
         circle: list[object] = [events := provider.stream_response({"input": "hello"})]
         circle.append(circle)
@@ -305,6 +306,26 @@ def test_the_garbage_collector_closes_no_connection_that_another_call_may_have(
         gc.collect()
 
     assert len(service.connections) == 1
+
+
+def test_a_connection_is_given_back_once_whoever_closes_its_answer(service: Service) -> None:
+    class Owner:
+        def __init__(self, answer: httpx2.Response) -> None:
+            self.circle = self
+            self.answer = answer
+
+        def __del__(self) -> None:
+            self.answer.close()
+
+    with PooledTransport() as transport:
+        owner = Owner(transport.handle_request(httpx2.Request("POST", service.url)))
+        del owner
+        gc.collect()
+        both = [transport.handle_request(httpx2.Request("POST", service.url)) for _ in range(2)]
+
+        assert len(service.connections) == 2, "neither call has the other's connection"
+        for answer in both:
+            answer.close()
 
 
 def test_the_end_of_a_stream_is_waited_for_that_comes_just_after_its_last_word(

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from gateway import logs
 from gateway.errors import GatewayError
@@ -58,13 +58,11 @@ class TurnMeter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if not self._over:
-            code = error.code if isinstance(error, GatewayError) else GatewayError.code
-            series.TURN_ERRORS.labels(code).inc()
-            self._end("refused" if self._waited is None else "failed", code=code, error=error)
+            why = _why(error)
+            series.TURN_ERRORS.labels(why["code"]).inc()
+            self._end("refused" if self._waited is None else "failed", **why)
 
-    def _end(
-        self, outcome: str, *, code: str | None = None, error: BaseException | None = None, replayed: bool = False
-    ) -> None:
+    def _end(self, outcome: str, *, replayed: bool = False, **why: object) -> None:
         self._over = True
         seconds = self._passed()
         (series.TURNS_WAITING if self._waited is None else series.TURNS_UNDER_WAY).dec()
@@ -81,9 +79,7 @@ class TurnMeter:
             turn_id=self._turn_id,
             workflow=self._request.workflow or _DEFAULT,
             outcome=outcome,
-            code=code,
-            provider_status=error.details.get("provider_status") if isinstance(error, GatewayError) else None,
-            cause=type(error.__cause__).__name__ if error is not None and error.__cause__ is not None else None,
+            **why,
             replayed=replayed or None,
             wait_ms=logs.milliseconds(self._waited),
             first_word_ms=logs.milliseconds(self._first_word),
@@ -102,6 +98,17 @@ def announce(workflows: Iterable[str]) -> None:
 
 def _series_of(workflow: str) -> series.Workflow:
     return series.workflow(workflow or _DEFAULT)
+
+
+def _why(error: BaseException | None) -> dict[str, Any]:
+    """What the line of a turn says of the error that ended it."""
+    cause = error.__cause__ if error is not None else None
+    known = error if isinstance(error, GatewayError) else GatewayError()
+    return {
+        "code": known.code,
+        "provider_status": known.details.get("provider_status"),
+        "cause": type(cause).__name__ if cause is not None else None,
+    }
 
 
 def _speaks(event: TurnEvent) -> bool:

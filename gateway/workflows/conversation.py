@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import GatewayError, ProviderError, UnreadableAnswerError
@@ -107,8 +108,7 @@ class Conversation:
             self._forget_noted()
         events, first = self._patience.call(lambda: self._open(body, aside))
         with closing(events):
-            event: StreamEvent | None = first
-            while event is not None:
+            for event in chain((first,), events):
                 if event.type == "response.created":
                     response_id = response_of(event)["id"]
                     if aside:
@@ -131,7 +131,6 @@ class Conversation:
                     yield event
                     return
                 yield event
-                event = next(events, None)
         raise ProviderError("The provider's stream broke off.", in_doubt=True)
 
     def keep(self, response: JSON) -> None:

@@ -3,6 +3,7 @@ was asked."""
 
 from __future__ import annotations
 
+import gc
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -108,6 +109,35 @@ JUNK = {
     "a failure that is cut": b'event: response.failed\ndata: {"type":"response.fai\n\n',
     "a failure without a response": frame("response.failed", response=[]),
 }
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What nobody closes stays open."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("ask", [workflow, in_session, alone])
+@STREAMED
+def test_who_says_what_cannot_be_read_is_hung_up_on_at_once(
+    gateway: House, provider: StubProvider, alice: str, ask: Ask, streamed: bool
+) -> None:
+    hung_up = threading.Event()
+
+    def babble() -> Iterator[bytes]:
+        try:
+            yield frame("response.created")
+            while True:
+                yield b": still there\n\n"
+        finally:
+            hung_up.set()
+
+    provider.answers("200 OK", babble, content_type="text/event-stream")
+    assert error_of(ask(gateway, alice, streamed=streamed))["code"] == "provider_error"
+    assert hung_up.wait(10)
 
 
 @pytest.mark.parametrize("said", JUNK.values(), ids=JUNK)

@@ -21,7 +21,7 @@ from typing import Any
 import requests
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.gateways import GatewayProcess
+from tests.harness.gateways import GatewayProcess
 
 PICTURES = Path(__file__).parent / "pictures"
 SAMPLES = 60  # as many as the strip keeps

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import orjson
 import requests
 
-from tests.gateways import GatewayProcess
-from tests.server import Server, ServerError
-from tests.servers import Postgres, Valkey
+from tests.harness.gateways import GatewayProcess
+from tests.harness.server import Server, ServerError
+from tests.harness.servers import Postgres, Valkey
 
 JSON = dict[str, Any]
 

@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from tests.ports import ClaimedPort
-from tests.selection import STORES, ByStore, is_quick, longest_first
-from tests.servers import (
+from tests.harness.ports import ClaimedPort
+from tests.harness.selection import STORES, ByStore, is_quick, longest_first
+from tests.harness.servers import (
     RUNNING,
     MariaDB,
     Postgres,
@@ -34,7 +34,7 @@ from tests.servers import (
     ServerMissingError,
     Valkey,
 )
-from tests.support import NOT_TESTED, not_tested
+from tests.harness.support import NOT_TESTED, not_tested
 
 REDIS = ["redis"] if os.environ.get("CI") == "true" or shutil.which("redis-server") else []
 """A real Redis is held against the whole contract of stores; elsewhere Valkey stands for both."""

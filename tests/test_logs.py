@@ -18,11 +18,11 @@ from gateway import logs
 from gateway.auth.keys import new_key
 from gateway.model import ApiKey, Role
 from gateway.sessions import open_sessions
-from tests.gateways import GatewayProcess, parse_events
-from tests.proxy import TcpProxy
-from tests.servers import Postgres
-from tests.support import eventually
-from tests.upstream import UpstreamProcess
+from tests.harness.gateways import GatewayProcess, parse_events
+from tests.harness.proxy import TcpProxy
+from tests.harness.servers import Postgres
+from tests.harness.support import eventually
+from tests.harness.upstream import UpstreamProcess
 
 JSON = dict[str, Any]
 

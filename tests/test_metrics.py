@@ -13,10 +13,10 @@ import orjson
 import pytest
 
 from tests.conftest import StoreAddress
-from tests.gateways import Clients, GatewayProcess
-from tests.metrics import Metrics
-from tests.support import eventually
-from tests.upstream import UpstreamProcess
+from tests.harness.gateways import Clients, GatewayProcess
+from tests.harness.metrics import Metrics
+from tests.harness.support import eventually
+from tests.harness.upstream import UpstreamProcess
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from gateway import reader
 from gateway.errors import ProviderError, QueueFullError, StreamGoneError
 from gateway.model import Delta, StreamEvent, TurnEvent
 from gateway.reader import MOST_BEHIND, Readers, Reading
-from tests.support import eventually
+from tests.harness.support import eventually
 
 
 def words(number: int) -> Iterator[TurnEvent]:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests import ports, server
 from tests.conftest import STORES, StoreAddress
-from tests.gateways import GatewayProcess
-from tests.ports import PORTS, ClaimedPort, quiet_ports
-from tests.servers import ClusterNode, MariaDB, Postgres, Redis, Sentinel, Server, TcpProxy, Valkey
-from tests.support import eventually
-from tests.upstream import UpstreamProcess
+from tests.harness import ports, server
+from tests.harness.gateways import GatewayProcess
+from tests.harness.ports import PORTS, ClaimedPort, quiet_ports
+from tests.harness.servers import ClusterNode, MariaDB, Postgres, Redis, Sentinel, Server, TcpProxy, Valkey
+from tests.harness.support import eventually
+from tests.harness.upstream import UpstreamProcess
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,7 +84,7 @@ def test_sentinel_names_another_master_after_a_crash_and_after_an_order(sentinel
 
 def test_a_server_dies_with_the_process_that_started_it() -> None:
     script = (
-        "import os; from tests.servers import Valkey\n"
+        "import os; from tests.harness.servers import Valkey\n"
         "server = Valkey().start(); print(server.port, server.folder, flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
@@ -179,7 +179,9 @@ def test_a_server_takes_another_port_where_a_stranger_was_quicker(
 
 def run_tests(script: str, folder: Path, *options: str) -> str:
     """What a pytest of its own says of these tests, which have our fixtures."""
-    (folder / "test_inner.py").write_text("import pytest\nfrom tests.servers import Valkey\n" + textwrap.dedent(script))
+    (folder / "test_inner.py").write_text(
+        "import pytest\nfrom tests.harness.servers import Valkey\n" + textwrap.dedent(script)
+    )
     plugins = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder), "-p", "tests.conftest"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *plugins, "-p", "no:cacheprovider", *options, "test_inner.py"],

@@ -8,8 +8,8 @@ import pytest
 import requests
 import urllib3
 
-from tests.support import eventually
-from tests.upstream import UpstreamProcess
+from tests.harness.support import eventually
+from tests.harness.upstream import UpstreamProcess
 
 POST = "POST /v1/responses"
 

@@ -15,7 +15,7 @@ from gateway.auth.jwks import FRESH_SECONDS, MOST_WAITING, PAUSE_SECONDS, Publis
 from gateway.auth.tokens import TokenAuth
 from gateway.errors import ProviderUnavailableError, UnauthorizedError
 from tests.auth.test_tokens import claims
-from tests.support import eventually
+from tests.harness.support import eventually
 
 ONE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 TWO = rsa.generate_private_key(public_exponent=65537, key_size=2048)

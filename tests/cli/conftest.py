@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import Inside, Runner
-from tests.gateways import GatewayProcess
+from tests.harness.commands import Inside, Runner
+from tests.harness.gateways import GatewayProcess
 
 
 @pytest.fixture(scope="session", autouse=True)

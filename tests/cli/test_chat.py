@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from tests.cli.commands import Inside, Runner, Terminal
-from tests.gateways import GatewayProcess
-from tests.support import eventually
-from tests.upstream import UpstreamProcess
+from tests.harness.commands import Inside, Runner, Terminal
+from tests.harness.gateways import GatewayProcess
+from tests.harness.support import eventually
+from tests.harness.upstream import UpstreamProcess
 
 
 def test_a_conversation_at_a_terminal(gateway: Runner, running: GatewayProcess):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from gateway.parsing import shown_url
-from tests.cli.commands import Inside
-from tests.upstream import UpstreamProcess
+from tests.harness.commands import Inside
+from tests.harness.upstream import UpstreamProcess
 
 
 def check(folder: Path, **settings: str) -> tuple[int, dict[str, str]]:

@@ -8,8 +8,8 @@ import click
 import pytest
 
 from gateway.cli import cli
-from tests.cli.commands import Inside, Runner
-from tests.gateways import GatewayProcess
+from tests.harness.commands import Inside, Runner
+from tests.harness.gateways import GatewayProcess
 
 HEAVY = {"flask", "gunicorn", "httpx2", "openai", "prompt_toolkit", "redis", "requests", "rich", "sqlalchemy"}
 

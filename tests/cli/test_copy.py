@@ -9,10 +9,10 @@ import pytest
 
 from gateway.model import Session, SessionKey, Status
 from gateway.sessions import open_sessions
-from tests.cli.commands import Inside, Runner, original_file
 from tests.conftest import STORES, StoreAddress
-from tests.gateways import opened
-from tests.support import eventually
+from tests.harness.commands import Inside, Runner, original_file
+from tests.harness.gateways import opened
+from tests.harness.support import eventually
 
 MANY = 20_000
 

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.model import Role
 from gateway.sessions import open_sessions
-from tests.cli.commands import Inside, Runner
+from tests.harness.commands import Inside, Runner
 
 
 def everything_below(folder: Path) -> bytes:

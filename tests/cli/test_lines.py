@@ -8,7 +8,7 @@ import pytest
 from gateway.cli.json_lines import LineError, encode_line, parse_lines
 from gateway.model import Session, Status
 from gateway.sessions import Filter, open_sessions
-from tests.cli.commands import Inside, Runner, original_file
+from tests.harness.commands import Inside, Runner, original_file
 
 WHOLE = Session(
     tenant="acme",

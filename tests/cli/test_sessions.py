@@ -10,7 +10,7 @@ from gateway.config import Settings
 from gateway.errors import ConversationGoneError
 from gateway.model import Session, SessionKey, Status, TurnRequest
 from gateway.sessions import open_sessions
-from tests.cli.commands import Inside, Runner
+from tests.harness.commands import Inside, Runner
 
 DAY_MS = 86_400_000
 

@@ -8,12 +8,12 @@ import pytest
 import requests
 
 from tests.conftest import StoreAddress
-from tests.deploy.nginx import Nginx
-from tests.gateways import Clients, GatewayProcess
-from tests.servers import ServerMissingError, Valkey
-from tests.support import eventually, not_tested
-from tests.upstream import UpstreamProcess
-from tests.upstream_http import HangUp, serving
+from tests.harness.gateways import Clients, GatewayProcess
+from tests.harness.nginx import Nginx
+from tests.harness.servers import ServerMissingError, Valkey
+from tests.harness.support import eventually, not_tested
+from tests.harness.upstream import UpstreamProcess
+from tests.harness.upstream_http import HangUp, serving
 
 
 class Front(GatewayProcess):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Settings
-from tests.gateways import GatewayProcess
+from tests.harness.gateways import GatewayProcess
 
 UNIT = Path(__file__).parents[2] / "deploy/gateway.service"
 INSTALLED = "/opt/gateway/bin/gateway"

@@ -14,7 +14,7 @@ from gateway.model import SessionKey
 from gateway.sessions import Lifetime, SessionManager, open_sessions
 from gateway.testing.waiting import Clock
 from tests.conftest import StoreAddress
-from tests.support import eventually
+from tests.harness.support import eventually
 
 IDLE_SECONDS = 60.0
 

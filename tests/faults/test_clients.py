@@ -13,11 +13,11 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.servers import Valkey
+from tests.harness.servers import Valkey
+from tests.harness.stub_provider import CONVERSATION_ID, CREATED, frame, response, words
+from tests.harness.support import eventually
+from tests.harness.upstream_http import serving
 from tests.soak.gateways import NamedGateway
-from tests.stub_provider import CONVERSATION_ID, CREATED, frame, response, words
-from tests.support import eventually
-from tests.upstream_http import serving
 
 IDLE = 10_000
 WORD = "word " * 1000

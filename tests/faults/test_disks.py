@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateways import GatewayProcess
-from tests.server import ServerError
-from tests.support import eventually
-from tests.upstream import UpstreamProcess
+from tests.harness.gateways import GatewayProcess
+from tests.harness.server import ServerError
+from tests.harness.support import eventually
+from tests.harness.upstream import UpstreamProcess
 
 STORES = {"json": "json:{}/sessions.json", "sqlite": "sqlite:///{}/sessions.db"}
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import StoreAddress
-from tests.gateways import Clients
-from tests.servers import Valkey
+from tests.harness.gateways import Clients
+from tests.harness.servers import Valkey
+from tests.harness.support import eventually
+from tests.harness.upstream import UpstreamProcess
 from tests.soak.gateways import NamedGateway
-from tests.support import eventually
-from tests.upstream import UpstreamProcess
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """A short storm on each kind of networked store. `python3 dev.py soak` makes long ones."""
 
-from tests.servers import Postgres, Valkey
+from tests.harness.servers import Postgres, Valkey
 from tests.soak.checker import check
 from tests.soak.history import History
 from tests.soak.storm import storm

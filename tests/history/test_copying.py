@@ -9,7 +9,7 @@ from gateway.errors import ProviderError, ProviderRejectedError
 from gateway.history.copying import Copied, copy_history
 from gateway.providers.base import all_items
 from gateway.providers.local import LocalProvider
-from tests.web.house import FaultyProvider, user
+from tests.harness.app import FaultyProvider, user
 
 JSON = dict[str, Any]
 

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.errors import ConfigurationError
 from gateway.sessions.alive import Alive
-from tests.support import eventually
+from tests.harness.support import eventually
 
 
 @pytest.fixture

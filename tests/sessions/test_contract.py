@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from gateway.sessions import open_sessions
 from gateway.testing import OneProcessContract, OutageContract, SessionManagerContract, StoreAddress
 from tests.conftest import REDIS, STORES
-from tests.servers import TcpProxy
+from tests.harness.servers import TcpProxy
 
 ONE_PROCESS = [name for name in STORES if name == "memory"]
 ONE_HOST = [name for name in STORES if name in {"json", "sqlite"}]

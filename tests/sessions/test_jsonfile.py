@@ -15,7 +15,7 @@ from gateway.errors import ConfigurationError, StoreUnavailableError
 from gateway.model import Session, SessionKey, Status, parse_time
 from gateway.sessions.jsonfile import SessionsFile, open_json
 from gateway.sessions.jsonfile.sessions_file import VANISH_SECONDS
-from tests.support import eventually
+from tests.harness.support import eventually
 
 ALICE = SessionKey("", "user_alice_session")
 

@@ -17,8 +17,8 @@ from gateway.sessions import Filter
 from gateway.sessions.jsonfile import SessionsFile, open_json
 from gateway.sessions.jsonfile.snapshot import Draft
 from gateway.testing.processes import _fresh as processes
-from tests.sessions.writers import ALICE, bind_for_ever, conversation, count_in_threads, count_up, fill, put, session
-from tests.support import eventually
+from tests.harness.support import eventually
+from tests.harness.writers import ALICE, bind_for_ever, conversation, count_in_threads, count_up, fill, put, session
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from gateway.sessions.base import Filter, Page
 from gateway.sessions.redis import RedisSessionManager, open_redis
 from gateway.sessions.redis.indices import LOOK
 from gateway.sessions.redis.records import encode_session
-from tests.servers import Valkey
+from tests.harness.servers import Valkey
 
 SESSIONS = 100_000
 RARE = 50

@@ -13,8 +13,8 @@ from gateway.model import SessionKey, Status, TurnState
 from gateway.sessions.base import Filter, Lifetime
 from gateway.sessions.redis import RedisSessionManager, open_redis
 from gateway.testing.waiting import Clock
-from tests.servers import Valkey
-from tests.support import eventually
+from tests.harness.servers import Valkey
+from tests.harness.support import eventually
 
 KEY = SessionKey("acme", "user_alice_session")
 WEEK_MS = 7 * 86_400_000

@@ -11,7 +11,7 @@ from gateway.model import SessionKey
 from gateway.sessions import open_sessions
 from gateway.sessions.redis import RedisSessionManager
 from gateway.sessions.redis.connect import explain_server, open_client
-from tests.servers import ClusterNode, Sentinel, Valkey
+from tests.harness.servers import ClusterNode, Sentinel, Valkey
 
 SECRET = "s3cret/word"
 

@@ -14,8 +14,8 @@ from gateway.errors import StoreUnavailableError, TurnLostError
 from gateway.model import SessionKey, TurnState
 from gateway.sessions import open_sessions
 from gateway.sessions.base import Filter, SessionManager
-from tests.servers import Redis, Sentinel, TcpProxy
-from tests.support import eventually
+from tests.harness.servers import Redis, Sentinel, TcpProxy
+from tests.harness.support import eventually
 
 KEY = SessionKey("", "user_alice_session")
 
@@ -118,7 +118,7 @@ def test_a_silent_server_is_not_waited_for_twice(server: Redis, prefix: str) -> 
 
 
 def test_a_server_that_became_a_replica_is_unavailable_until_it_is_master_again(prefix: str) -> None:
-    from tests.servers import Valkey
+    from tests.harness.servers import Valkey
 
     with Valkey() as server, Valkey() as other, open_sessions(server.url(), prefix=prefix) as store:
         with store.turn(KEY) as turn:

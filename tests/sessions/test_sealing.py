@@ -18,8 +18,8 @@ from gateway.sessions import SessionManager, open_sessions
 from gateway.sessions.jsonfile import JsonFileSessionManager
 from gateway.sessions.redis import RedisSessionManager
 from gateway.sessions.sql import SqlSessionManager
-from tests.cli.commands import Inside
 from tests.conftest import StoreAddress
+from tests.harness.commands import Inside
 
 MAKE = Callable[[str], StoreAddress]
 KINDS = ["memory", "json", "sqlite", "postgresql", "mariadb", "valkey"]

@@ -17,7 +17,7 @@ from gateway.sessions import Filter, open_sessions
 from gateway.sessions.sql import SqlLedger, SqlSessionManager
 from gateway.sessions.sql.schema import VERSION
 from tests.conftest import StoreAddress
-from tests.servers import MariaDB, Postgres
+from tests.harness.servers import MariaDB, Postgres
 
 MAKE = Callable[[str], StoreAddress]
 KEY = SessionKey("", "user_alice_session")

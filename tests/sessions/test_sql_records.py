@@ -14,7 +14,7 @@ from gateway.sessions import Lifetime, open_sessions
 from gateway.sessions.sql import SqlSessionManager
 from gateway.sessions.sql.pruning import NEWEST
 from tests.conftest import StoreAddress
-from tests.servers import TcpProxy
+from tests.harness.servers import TcpProxy
 
 MAKE = Callable[[str], StoreAddress]
 KEY = SessionKey("", "user_alice_session")

@@ -17,7 +17,7 @@ from gateway.sessions import Filter, open_sessions
 from gateway.sessions.sql import SqlSessionManager
 from gateway.sessions.sql.opening import POOL_SIZE
 from tests.conftest import StoreAddress
-from tests.servers import TcpProxy
+from tests.harness.servers import TcpProxy
 
 KEY = SessionKey("", "user_alice_session")
 MAKE = Callable[[str], StoreAddress]

@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.server import Server
-from tests.servers import Redis, Valkey
+from tests.harness.server import Server
+from tests.harness.servers import Redis, Valkey
 from tests.soak.checker import check
 from tests.soak.steady import HEADINGS, growth, steady
 from tests.soak.storm import STORES, counts, storm

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 from urllib3.exceptions import NewConnectionError
 
-from tests.gateways import parse_events
+from tests.harness.gateways import parse_events
 from tests.soak.gateways import NamedGateway
 from tests.soak.history import JSON, Attempt, Message, Outcome
 

@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 import requests
 
-from tests.server import Server
-from tests.upstream_http import WSGIServer
+from tests.harness.server import Server
+from tests.harness.upstream_http import WSGIServer
 
 JSON = dict[str, Any]
 WORDS = ["You", " said", " something", "."]

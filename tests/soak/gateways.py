@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.gateways import GatewayProcess
+from tests.harness.gateways import GatewayProcess
 
 
 class NamedGateway(GatewayProcess):

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from tests.server import Server, ServerError
-from tests.servers import TcpProxy
+from tests.harness.server import Server, ServerError
+from tests.harness.servers import TcpProxy
+from tests.harness.support import eventually
 from tests.soak.gateways import NamedGateway
 from tests.soak.history import JSON, Disturbance
 from tests.soak.provider import JournalledProvider
-from tests.support import eventually
 
 RESPONSES = "POST /v1/responses"
 FAULTS: list[JSON] = [

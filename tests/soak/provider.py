@@ -18,9 +18,9 @@ from typing import Any
 import orjson
 
 from gateway.providers.local import LocalProvider
+from tests.harness.upstream import UpstreamProcess, create_upstream
+from tests.harness.upstream_http import WSGIServer, is_gone
 from tests.soak.history import Asked, Item, Made
-from tests.upstream import UpstreamProcess, create_upstream
-from tests.upstream_http import WSGIServer, is_gone
 
 JSON = dict[str, Any]
 

@@ -12,8 +12,8 @@ from functools import partial
 import orjson
 import sqlalchemy
 
-from tests.server import Server
-from tests.servers import Redis
+from tests.harness.server import Server
+from tests.harness.servers import Redis
 from tests.soak.clients import together
 from tests.soak.fast_provider import FastProvider
 from tests.soak.gateways import NamedGateway

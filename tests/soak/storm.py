@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from tests.server import Server
-from tests.servers import MariaDB, Postgres, TcpProxy, Valkey
+from tests.harness.server import Server
+from tests.harness.servers import MariaDB, Postgres, TcpProxy, Valkey
+from tests.harness.support import eventually
 from tests.soak.checker import LEASE_SECONDS
 from tests.soak.clients import Client, together
 from tests.soak.gateways import NamedGateway
 from tests.soak.history import JSON, History, Message, Outcome, Record
 from tests.soak.nemesis import Nemesis
 from tests.soak.provider import JournalledProvider
-from tests.support import eventually
 
 STORES: dict[str, type[Server]] = {"valkey": Valkey, "postgresql": Postgres, "mariadb": MariaDB}
 SETTINGS = {

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.sessions import SessionManager
 from tests.conftest import STORES, StoreAddress
-from tests.upstream import UpstreamProcess
-from tests.web.house import House, open_provider, open_store
+from tests.harness.app import House, open_provider, open_store
+from tests.harness.upstream import UpstreamProcess
 
 OpenHouse = Callable[..., House]
 

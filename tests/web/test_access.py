@@ -13,8 +13,8 @@ from gateway.auth.keys import new_key
 from gateway.model import ApiKey, Role
 from gateway.web import operations
 from gateway.web.access import ROUTES, Access
+from tests.harness.app import House
 from tests.web.conftest import OpenHouse
-from tests.web.house import House
 
 ELSEWHERE = {"REMOTE_ADDR": "192.0.2.1"}
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")

@@ -12,10 +12,10 @@ import pytest
 from gateway.auth.keys import new_key
 from gateway.model import ApiKey, Role
 from tests.conftest import STORES
-from tests.gateways import GatewayProcess
+from tests.harness.app import House
+from tests.harness.fuzzing import SESSION, Attempt, Fuzzer, verdict
+from tests.harness.gateways import GatewayProcess
 from tests.web.conftest import OpenHouse
-from tests.web.fuzzing import SESSION, Attempt, Fuzzer, verdict
-from tests.web.house import House
 
 JSON_BODY = {"Content-Type": "application/json"}
 

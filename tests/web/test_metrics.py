@@ -14,8 +14,8 @@ from gateway.providers.local import LocalProvider
 from gateway.sessions import Lifetime, open_sessions
 from gateway.testing.waiting import Clock
 from gateway.web import create_app
-from tests.metrics import Growth, Metrics
-from tests.web.house import House, key
+from tests.harness.app import House, key
+from tests.harness.metrics import Growth, Metrics
 
 OpenHouse = Callable[..., House]
 

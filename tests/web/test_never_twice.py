@@ -17,11 +17,11 @@ from werkzeug.test import TestResponse
 
 from gateway.providers.openai import OpenAIProvider
 from gateway.sessions import open_sessions
-from tests.stub_provider import CREATED, RESPONSE_ID, StubProvider, frame, response, stub_provider, words
-from tests.support import eventually
-from tests.upstream_http import serving
+from tests.harness.app import House
+from tests.harness.stub_provider import CREATED, RESPONSE_ID, StubProvider, frame, response, stub_provider, words
+from tests.harness.support import eventually
+from tests.harness.upstream_http import serving
 from tests.web.conftest import OpenHouse
-from tests.web.house import House
 
 JSON = dict[str, Any]
 _numbers = itertools.count(1)

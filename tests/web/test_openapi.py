@@ -30,9 +30,9 @@ from gateway.model import ApiKey, Role
 from gateway.web.access import ROUTES as DOORS
 from gateway.web.api.pages import document
 from gateway.web.api.table import PAGES, ROUTES
-from tests.support import run_script
+from tests.harness.app import House, user
+from tests.harness.support import run_script
 from tests.web.conftest import OpenHouse
-from tests.web.house import House, user
 
 JSON = dict[str, Any]
 

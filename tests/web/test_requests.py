@@ -13,7 +13,7 @@ from gateway.model import Delta
 from gateway.reader import Reading
 from gateway.web import create_app
 from gateway.web.app import GatewayApp
-from tests.support import run_script
+from tests.harness.support import run_script
 
 
 @pytest.fixture(scope="module")

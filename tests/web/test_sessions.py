@@ -7,8 +7,8 @@ from gateway.model import Status, TurnState
 from gateway.sessions import Lifetime
 from gateway.testing.contract import stop_renewing, wait_until_dead
 from gateway.testing.waiting import Clock
+from tests.harness.app import House, key, texts, user
 from tests.web.conftest import OpenHouse
-from tests.web.house import House, key, texts, user
 
 CALL = {"type": "function_call", "call_id": "call_1", "name": "lookup", "arguments": '{"word": "x"}'}
 OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "found"}

@@ -8,8 +8,8 @@ from gateway.erasing.eraser import Eraser, Receipt, Unfinished
 from gateway.model import SessionKey
 from gateway.providers.retry import Patience
 from gateway.sessions.base import Erasure
+from tests.harness.app import House, key, user
 from tests.web.conftest import OpenHouse
-from tests.web.house import House, key, user
 
 MANY = 1050
 

@@ -10,8 +10,8 @@ from gateway.erasing.eraser import Receipt
 from gateway.model import Status
 from gateway.providers.retry import Patience
 from gateway.testing.waiting import Clock
+from tests.harness.app import House
 from tests.web.conftest import OpenHouse
-from tests.web.house import House
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """The same before a hosted provider that fails on the wire."""
 
-from tests.upstream import UpstreamProcess
+from tests.harness.app import texts, user
+from tests.harness.upstream import UpstreamProcess
 from tests.web.conftest import OpenHouse
-from tests.web.house import texts, user
 
 ADD = "POST /v1/conversations/*/items"
 WORDS = [user(f"word {number}") for number in range(45)]

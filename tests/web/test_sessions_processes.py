@@ -6,9 +6,9 @@ import pytest
 import requests
 
 from tests.conftest import StoreAddress
-from tests.gateways import Clients, GatewayProcess, opened
-from tests.support import eventually
-from tests.upstream import UpstreamProcess
+from tests.harness.gateways import Clients, GatewayProcess, opened
+from tests.harness.support import eventually
+from tests.harness.upstream import UpstreamProcess
 
 NUMBERS = 15
 

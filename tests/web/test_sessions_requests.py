@@ -6,8 +6,8 @@ import pytest
 
 from gateway.errors import ProviderRateLimitedError
 from gateway.model import Status
+from tests.harness.app import House, key, user
 from tests.web.conftest import OpenHouse
-from tests.web.house import House, key, user
 
 
 @pytest.mark.parametrize(

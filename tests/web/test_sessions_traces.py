@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StoreAddress
-from tests.support import eventually
-from tests.upstream import UpstreamProcess
+from tests.harness.app import House, key, user
+from tests.harness.support import eventually
+from tests.harness.upstream import UpstreamProcess
 from tests.web.conftest import OpenHouse
-from tests.web.house import House, key, user
 
 USER = "user-zanzibar-4711"
 SESSION = "session-quetzal-0815"

@@ -7,8 +7,8 @@ import pytest
 
 from gateway.model import Role
 from tests.conftest import STORES
+from tests.harness.app import House, user
 from tests.web.conftest import OpenHouse
-from tests.web.house import House, user
 from tests.web.test_access import Caller, add_key
 
 ITEM = "msg_" + "0" * 48

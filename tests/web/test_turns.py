@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.conftest import StoreAddress
-from tests.gateways import Clients, GatewayProcess, opened, turns_before
-from tests.support import eventually
-from tests.upstream import UpstreamProcess
+from tests.harness.gateways import Clients, GatewayProcess, opened, turns_before
+from tests.harness.support import eventually
+from tests.harness.upstream import UpstreamProcess
 
 PATIENT = {"GATEWAY_QUEUE_LIMIT": 64, "GATEWAY_BUSY_WAIT": "60s", "GATEWAY_LEASE": "1s"}
 SHARED = ["json", "sqlite", "postgresql", "mariadb", "valkey"]

@@ -33,7 +33,7 @@ from gateway.providers.local.models import CallDelta, CallStarted, Finished, Pie
 from gateway.providers.openai import OpenAIProvider
 from gateway.workflows.agents import AgentWorkflow
 from gateway.workflows.base import WorkflowTurn
-from tests.upstream import UpstreamProcess
+from tests.harness.upstream import UpstreamProcess
 from tests.workflows.conftest import Bench, Hold
 
 MakeBench = Callable[..., Bench]

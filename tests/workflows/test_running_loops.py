@@ -19,7 +19,7 @@ from gateway.model import Delta, TurnState
 from gateway.workflows.agents import AgentWorkflow
 from gateway.workflows.base import Workflow, WorkflowTurn
 from gateway.workflows.function import FunctionWorkflow
-from tests.support import run_script
+from tests.harness.support import run_script
 from tests.workflows.conftest import Bench
 
 MakeBench = Callable[..., Bench]

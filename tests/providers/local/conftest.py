@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.providers.local import LocalProvider, WireError
-from tests.providers.local.model_servers import ModelServer, model_server
-from tests.upstream import UpstreamProcess
+from tests.harness.model_servers import ModelServer, model_server
+from tests.harness.upstream import UpstreamProcess
 
 JSON = dict[str, Any]
 Open = Callable[..., LocalProvider]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.providers.local import LocalProvider, WireError
 from gateway.providers.local.minimal import SchemaError, minimal_instance
+from tests.harness.spoiling import RUNS, odd_values
 from tests.providers.local.conftest import text_of, user
-from tests.providers.local.spoiling import RUNS, odd_values
 
 OBJECT = {"type": "object", "properties": {"word": {"type": "string"}, "count": {"type": "integer", "minimum": 2}}}
 TOOLS: list[dict[str, Any]] = [

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gateway.providers.base import all_items
 from gateway.providers.local import LocalProvider
+from tests.harness.support import eventually
 from tests.providers.local.conftest import user
-from tests.support import eventually
 
 
 def in_files(folder: Path, words: str) -> bool:

@@ -13,9 +13,9 @@ from sqlalchemy import select
 from gateway.providers.base import ConversationLockedError, StreamEvent
 from gateway.providers.local import LocalProvider
 from gateway.providers.local.tables import running as running_responses
+from tests.harness.support import eventually
+from tests.harness.upstream import UpstreamProcess
 from tests.providers.local.conftest import refused, text_of, texts, user
-from tests.support import eventually
-from tests.upstream import UpstreamProcess
 
 LOCKED = "Another process is currently operating on this conversation. Please retry in a few seconds."
 MakeProvider = Callable[..., LocalProvider]

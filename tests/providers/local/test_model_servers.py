@@ -18,9 +18,9 @@ from gateway.errors import (
     ProviderUnavailableError,
 )
 from gateway.providers.local import LocalProvider
+from tests.harness.model_servers import ANSWERS, CALLS, RESPONSES, ModelServer, chunk
+from tests.harness.shapes import SEEN, differences, run_together
 from tests.providers.local.conftest import Open, text_of, texts, user
-from tests.providers.local.model_servers import ANSWERS, CALLS, RESPONSES, ModelServer, chunk
-from tests.providers.local.shapes import SEEN, differences, run_together
 
 JSON = dict[str, Any]
 TOOL = {"type": "function", "name": "look_up", "description": "Looks up.", "parameters": {"type": "object"}}

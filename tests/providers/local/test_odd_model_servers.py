@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from gateway.errors import ProviderError
 from gateway.providers.local import LocalProvider
+from tests.harness.model_servers import ANSWERS, CALLS, ModelServer, chunk
+from tests.harness.spoiling import RUNS, spoilt
 from tests.providers.local.conftest import Open, texts, user
-from tests.providers.local.model_servers import ANSWERS, CALLS, ModelServer, chunk
-from tests.providers.local.spoiling import RUNS, spoilt
 
 JSON = dict[str, Any]
 HELLO = [user("Hello")]

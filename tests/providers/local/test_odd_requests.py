@@ -9,9 +9,9 @@ from hypothesis import given
 
 from gateway.errors import GatewayError, ProviderRejectedError
 from gateway.providers.local import LocalProvider, WireError
+from tests.harness.model_servers import ANSWERS, ModelServer
+from tests.harness.spoiling import RUNS, spoilt
 from tests.providers.local.conftest import Open, refused, texts, user
-from tests.providers.local.model_servers import ANSWERS, ModelServer
-from tests.providers.local.spoiling import RUNS, spoilt
 
 JSON = dict[str, Any]
 

@@ -8,7 +8,7 @@ import openai
 import pydantic
 import pytest
 
-from tests.upstream import UpstreamProcess
+from tests.harness.upstream import UpstreamProcess
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pytest
 import requests
 
 from gateway.providers.local import LocalProvider, WireError
+from tests.harness.shapes import SEEN, differences, run_together
+from tests.harness.upstream import UpstreamProcess
 from tests.providers.local.conftest import user
-from tests.providers.local.shapes import SEEN, differences, run_together
-from tests.upstream import UpstreamProcess
 
 OBJECTS, EVENTS, ORDERS = SEEN["objects"], SEEN["events"], SEEN["orders"]
 TOOL = {

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.gateways import GatewayProcess
-from tests.upstream import UpstreamProcess
-from tests.web.console.windows import Windows, open_windows
+from tests.harness.gateways import GatewayProcess
+from tests.harness.upstream import UpstreamProcess
+from tests.harness.windows import Windows, open_windows
 
 expect.set_options(timeout=15_000)
 

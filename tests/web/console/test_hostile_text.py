@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import gateway.web.console
-from tests.support import not_tested
+from tests.harness.support import not_tested
 
 MODULES = Path(gateway.web.console.__file__).parent / "static"
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from tests.gateways import GatewayProcess
-from tests.web.console.windows import Window, Windows
+from tests.harness.gateways import GatewayProcess
+from tests.harness.windows import Window, Windows
 
 Name = Callable[[str], str]
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.gateways import GatewayProcess
-from tests.web.console.windows import Windows, open_windows
+from tests.harness.gateways import GatewayProcess
+from tests.harness.windows import Windows, open_windows
 
 Name = Callable[[str], str]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.gateways import GatewayProcess
-from tests.upstream import UpstreamProcess
-from tests.web.console.windows import DESKTOP, PHONE, Windows
+from tests.harness.gateways import GatewayProcess
+from tests.harness.upstream import UpstreamProcess
+from tests.harness.windows import DESKTOP, PHONE, Windows
 
 Name = Callable[[str], str]
 

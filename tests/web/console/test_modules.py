@@ -11,8 +11,8 @@ from playwright.sync_api import Browser
 from werkzeug.serving import make_server
 
 from gateway.sessions import open_sessions
-from tests.web.console.windows import Windows, open_windows
-from tests.web.house import House, open_provider
+from tests.harness.app import House, open_provider
+from tests.harness.windows import Windows, open_windows
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from gateway.web.console.files import FOLDER, static_files
-from tests.web.house import House
+from tests.harness.app import House
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import requests
 from playwright.sync_api import expect
 
-from tests.gateways import GatewayProcess
-from tests.support import eventually
-from tests.upstream import UpstreamProcess
-from tests.web.console.windows import Window, Windows
+from tests.harness.gateways import GatewayProcess
+from tests.harness.support import eventually
+from tests.harness.upstream import UpstreamProcess
+from tests.harness.windows import Window, Windows
 
 Name = Callable[[str], str]
 

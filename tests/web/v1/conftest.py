@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from tests.gateways import GatewayProcess
-from tests.upstream import UpstreamProcess
+from tests.harness.gateways import GatewayProcess
+from tests.harness.upstream import UpstreamProcess
 
 _numbers = itertools.count(1)
 

@@ -12,7 +12,7 @@ import pytest
 from agents import Agent, OpenAIConversationsSession, RunConfig, Runner, function_tool, handoff
 from agents.models.openai_responses import OpenAIResponsesModel
 
-from tests.gateways import GatewayProcess
+from tests.harness.gateways import GatewayProcess
 
 QUIET = RunConfig(tracing_disabled=True)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import ProviderError
-from tests.web.house import House, key, user
+from tests.harness.app import House, key, user
 
 
 @pytest.fixture

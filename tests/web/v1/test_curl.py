@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.gateways import GatewayProcess
-from tests.support import not_tested
+from tests.harness.gateways import GatewayProcess
+from tests.harness.support import not_tested
 
 
 @pytest.fixture

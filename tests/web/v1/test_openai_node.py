@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateways import GatewayProcess
-from tests.support import not_tested
+from tests.harness.gateways import GatewayProcess
+from tests.harness.support import not_tested
 
 CLIENT = Path(__file__).parent / "client.mjs"
 

@@ -8,7 +8,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.gateways import GatewayProcess
+from tests.harness.gateways import GatewayProcess
 
 
 def user(text: str) -> Any:

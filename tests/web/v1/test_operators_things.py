@@ -10,10 +10,10 @@ import pytest
 
 from gateway.providers.openai import OpenAIProvider
 from gateway.sessions import open_sessions
-from tests.stub_provider import StubProvider, frame, response, stub_provider
-from tests.upstream import UpstreamProcess
+from tests.harness.app import House
+from tests.harness.stub_provider import StubProvider, frame, response, stub_provider
+from tests.harness.upstream import UpstreamProcess
 from tests.web.conftest import OpenHouse
-from tests.web.house import House
 from tests.web.test_access import Caller, add_key
 
 JSON = dict[str, Any]

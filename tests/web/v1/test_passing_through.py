@@ -7,8 +7,8 @@ import orjson
 import pytest
 import requests
 
-from tests.gateways import GatewayProcess
-from tests.upstream import UpstreamProcess
+from tests.harness.gateways import GatewayProcess
+from tests.harness.upstream import UpstreamProcess
 
 JSON = dict[str, Any]
 

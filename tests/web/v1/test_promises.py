@@ -9,9 +9,9 @@ import pytest
 import requests
 
 from tests.conftest import StoreAddress
-from tests.gateways import Clients, GatewayProcess, opened, turns_before
-from tests.support import eventually
-from tests.upstream import UpstreamProcess
+from tests.harness.gateways import Clients, GatewayProcess, opened, turns_before
+from tests.harness.support import eventually
+from tests.harness.upstream import UpstreamProcess
 
 JSON = dict[str, Any]
 PAUSE = {"match": "POST /v1/responses", "fault": "pause", "events": 3}

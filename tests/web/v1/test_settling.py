@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.model import fingerprint, new_turn_id
-from tests.web.house import House, key
+from tests.harness.app import House, key
 
 BODY: Any = {"model": "demo", "input": "Hello", "conversation": "ann"}
 RETRY = {"x_stainless_retry_count": "2"}

@@ -12,8 +12,8 @@ import pytest
 from gateway.providers.openai import OpenAIProvider
 from gateway.sessions import open_sessions
 from gateway.web.sse import KEEP_ALIVE
-from tests.stub_provider import StubProvider, stub_provider, words
-from tests.web.house import House, key
+from tests.harness.app import House, key
+from tests.harness.stub_provider import StubProvider, stub_provider, words
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.providers.base import StreamEvent
 from gateway.web.v1.naming import Names
-from tests.web.house import JSON, House, user
+from tests.harness.app import JSON, House, user
 
 MISSING = "msg_" + 50 * "0"
 MISSING_RESPONSE = "resp_" + 50 * "0"

@@ -18,7 +18,7 @@ from gateway.providers.openai import OpenAIProvider
 from gateway.sessions import SessionManager, open_sessions
 from gateway.web.app import GatewayApp, create_app
 from tests.conftest import StoreAddress
-from tests.upstream import UpstreamProcess
+from tests.harness.upstream import UpstreamProcess
 
 JSON = dict[str, Any]
 Provider = LocalProvider | OpenAIProvider

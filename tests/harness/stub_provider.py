@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from tests.upstream_http import serving
+from tests.harness.upstream_http import serving
 
 JSON = dict[str, Any]
 RESPONSE_ID = f"resp_{'0' * 50}"

@@ -8,8 +8,8 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.server import Server, ServerMissingError
-from tests.support import eventually
+from tests.harness.server import Server, ServerMissingError
+from tests.harness.support import eventually
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy/nginx.conf"
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from tests.server import Server, package_folder
-from tests.support import eventually
+from tests.harness.server import Server, package_folder
+from tests.harness.support import eventually
 
 
 def ask(port: int, *words: str) -> Any:

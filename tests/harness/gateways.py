@@ -19,7 +19,7 @@ from gateway.errors import GatewayError
 from gateway.model import SessionKey, TurnRecord, new_turn_id
 from gateway.sessions import SessionManager, open_sessions
 from tests.conftest import StoreAddress
-from tests.server import Server
+from tests.harness.server import Server
 
 JSON = dict[str, Any]
 
@@ -55,7 +55,7 @@ class GatewayProcess(Server):
         clean = {
             name: value for name, value in super().environ().items() if not name.startswith(("GATEWAY_", "OPENAI_"))
         }
-        root = str(Path(__file__).parents[1])
+        root = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, [root, clean.get("PYTHONPATH", "")]))
         return {**clean, "PYTHONPATH": path, "PORT": str(self.port), "WEB_CONCURRENCY": "1", **self._settings}
 

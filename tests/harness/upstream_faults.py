@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from gateway.providers.base import StreamEvent
-from tests.upstream_http import HangUp, is_gone
+from tests.harness.upstream_http import HangUp, is_gone
 
 JSON = dict[str, Any]
 

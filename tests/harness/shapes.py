@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-SEEN: dict[str, Any] = json.loads((Path(__file__).parents[2] / "fixtures/provider/shapes.json").read_text())
+SEEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "fixtures/provider/shapes.json").read_text())
 
 _NAMES = {type(None): "null", bool: "boolean", int: "integer", float: "number", str: "string"}
 

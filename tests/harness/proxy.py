@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Self
 
-from tests.ports import ClaimedPort
+from tests.harness.ports import ClaimedPort
 
 
 class TcpProxy:

@@ -13,10 +13,10 @@ A crash, and a network that fails:
         network.cut()
 """
 
-from tests.proxy import TcpProxy
-from tests.redis_servers import ClusterNode, Redis, Sentinel, Valkey
-from tests.server import RUNNING, Server, ServerError, ServerMissingError
-from tests.sql_servers import MariaDB, Postgres
+from tests.harness.proxy import TcpProxy
+from tests.harness.redis_servers import ClusterNode, Redis, Sentinel, Valkey
+from tests.harness.server import RUNNING, Server, ServerError, ServerMissingError
+from tests.harness.sql_servers import MariaDB, Postgres
 
 __all__ = [
     "RUNNING",

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self
 
 import pytest
 
-from tests.ports import ClaimedPort
+from tests.harness.ports import ClaimedPort
 
 RUNNING: list["Server"] = []  # every server that came up and was not yet closed
 START_SECONDS = 30

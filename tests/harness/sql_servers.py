@@ -6,8 +6,8 @@ import signal
 import subprocess
 from pathlib import Path
 
-from tests import mariadb_unpacked
-from tests.server import Server, ServerMissingError, package_folder
+from tests.harness import mariadb_unpacked
+from tests.harness.server import Server, ServerMissingError, package_folder
 
 
 class Postgres(Server):

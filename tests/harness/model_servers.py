@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from flask import Flask, Response, request
 
-from tests.upstream_http import HangUp, serving
+from tests.harness.upstream_http import HangUp, serving
 
 JSON = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """The hosted service for tests: the local provider's raw wire over real HTTP, with faults to order.
 
-    python -m tests.upstream --port 0 --db PATH     prints its port, then serves until its parent dies
+    python -m tests.harness.upstream --port 0 --db PATH     prints its port, then serves until its parent dies
 
 Faults are ordered with `POST /_faults`, one object or a list of them:
 
@@ -42,9 +42,9 @@ from gateway.providers.base import StreamEvent
 from gateway.providers.local import LocalProvider, WireError
 from gateway.providers.local.service import fold_response
 from gateway.providers.local.wire import conversation_locked, conversation_not_found
-from tests.server import Server
-from tests.upstream_faults import ERRORS, FAILURE, Faults, Log, failure
-from tests.upstream_http import HangUp, WSGIServer
+from tests.harness.server import Server
+from tests.harness.upstream_faults import ERRORS, FAILURE, Faults, Log, failure
+from tests.harness.upstream_http import HangUp, WSGIServer
 
 JSON = dict[str, Any]
 
@@ -308,12 +308,12 @@ class UpstreamProcess(Server):
         return answer
 
     def command(self) -> list[str | Path]:
-        command: list[str | Path] = [sys.executable, "-m", "tests.upstream"]
+        command: list[str | Path] = [sys.executable, "-m", "tests.harness.upstream"]
         command += ["--port", str(self.port), "--db", self.database, "--lease", str(self._lease_seconds)]
         return command + (["--key", self.key] if self.key else [])
 
     def environ(self) -> dict[str, str]:
-        root = str(Path(__file__).parents[1])
+        root = str(Path(__file__).parents[2])
         return {**super().environ(), "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
 
     def ping(self) -> None:
@@ -324,7 +324,7 @@ class UpstreamProcess(Server):
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(prog="tests.upstream")
+    options = argparse.ArgumentParser(prog="tests.harness.upstream")
     options.add_argument("--port", type=int, default=0)
     options.add_argument("--db", required=True)
     options.add_argument("--key")

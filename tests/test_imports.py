@@ -13,10 +13,12 @@ HOUSE = Path(gateway.__file__).parent
 # session's turns are put together out of the stores, providers and workflows below.
 FLOORS = {
     "errors": 0,
+    "liveness": 1,
     "model": 1,
     "parsing": 1,
     "sockets": 1,
     "sse": 1,
+    "database": 1,
     "config": 2,
     "sessions": 2,
     "providers": 2,
@@ -32,7 +34,7 @@ LIBRARIES = {
     "flask": ["web"],
     "httptools": ["providers", "workers"],
     "werkzeug": ["web"],
-    "sqlalchemy": ["sessions.sql", "sessions.jsonfile", "providers.local"],
+    "sqlalchemy": ["database", "sessions.sql", "sessions.jsonfile", "providers.local"],
     "redis": ["sessions.redis"],
     "openai": ["providers", "workflows"],
     "agents": ["workflows"],
@@ -102,7 +104,7 @@ def is_in(module: str, rooms: list[str]) -> bool:
 
 
 def test_the_walk_finds_what_is_imported():
-    assert {"errors", "model", "sessions.base", "sessions.sql.engine"} <= set(TREES)
+    assert {"errors", "model", "sessions.base", "database.engine"} <= set(TREES)
     assert any(found.module == "sessions.base" and found.target == "model" for found in INSIDE)
     assert any(found.target == "sqlalchemy" for found in IMPORTS)
 

@@ -324,7 +324,7 @@ def test_connections_that_died_while_idle_are_not_used(
 ) -> None:
     address = make_store_address(name)
     server = request.getfixturevalue({"postgresql": "postgres"}.get(name, name))
-    monkeypatch.setattr("gateway.sessions.sql.engine.IDLE_SECONDS", 0)
+    monkeypatch.setattr("gateway.database.engine.IDLE_SECONDS", 0)
     with (
         TcpProxy(server.port) as network,
         open_sessions(network.through(address.url), prefix=address.prefix) as store,

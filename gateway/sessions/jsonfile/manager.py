@@ -16,15 +16,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.database.engine import Database
 from gateway.errors import SessionExistsError, SessionNotFoundError, StoreUnavailableError
+from gateway.liveness import Liveness
 from gateway.model import Session, SessionKey, Status, TurnRecord
-from gateway.sessions.alive import Alive
 from gateway.sessions.base import Erasure, Filter, Page
 from gateway.sessions.jsonfile.replacing import may_write
 from gateway.sessions.jsonfile.sessions_file import SessionsFile
 from gateway.sessions.jsonfile.snapshot import Draft
 from gateway.sessions.placing import Placing, place
-from gateway.sessions.sql.engine import Database
 from gateway.sessions.sql.ledger import SqlLedger, of_session
 from gateway.sessions.sql.listing import Cursor, parse_cursor
 from gateway.sessions.sql.schema import Tables
@@ -34,7 +34,7 @@ from gateway.sessions.values import edited
 class JsonFileSessionManager(SqlLedger):
     """Sessions in a JSON file, for any number of processes of one host."""
 
-    def __init__(self, file: SessionsFile, database: Database, tables: Tables, alive: Alive, **options: Any) -> None:
+    def __init__(self, file: SessionsFile, database: Database, tables: Tables, alive: Liveness, **options: Any) -> None:
         super().__init__(database, tables, alive, **options)
         self._file = file
 

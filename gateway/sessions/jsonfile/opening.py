@@ -9,12 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.database.engine import Database
 from gateway.errors import ConfigurationError, StoreUnavailableError
 from gateway.sessions.jsonfile.manager import JsonFileSessionManager
 from gateway.sessions.jsonfile.replacing import may_write
 from gateway.sessions.jsonfile.sessions_file import SessionsFile
 from gateway.sessions.sealing import Sealing
-from gateway.sessions.sql.engine import Database
 from gateway.sessions.sql.opening import open_file
 from gateway.sessions.sql.schema import Tables, prepare
 

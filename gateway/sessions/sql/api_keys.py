@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.database.engine import CollisionError, Database
 from gateway.model import ApiKey, Role
-from gateway.sessions.sql.engine import CollisionError, Database
 from gateway.sessions.sql.tickets import parameter
 
 _COLUMNS = ("name", "digest", "tenant", "role", "user_id", "created_at")

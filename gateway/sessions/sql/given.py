@@ -7,7 +7,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from gateway.sessions.sql.engine import Database
+from gateway.database.engine import Database
 from gateway.sessions.sql.tickets import parameter
 
 _AT_ONCE = 500

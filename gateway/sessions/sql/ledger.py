@@ -7,12 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.database.engine import Database
 from gateway.errors import InvalidRequestError
+from gateway.liveness import Liveness
 from gateway.model import ApiKey, SessionKey, TurnRecord, TurnState
-from gateway.sessions.alive import Alive
 from gateway.sessions.base import Erasure, ResponseOwner
 from gateway.sessions.sql.api_keys import ApiKeys
-from gateway.sessions.sql.engine import Database
 from gateway.sessions.sql.given import Given
 from gateway.sessions.sql.pruning import Pruner
 from gateway.sessions.sql.queue import SqlQueue, of_session
@@ -28,7 +28,7 @@ class SqlLedger(SqlQueue):
     """The steps on turn records and erasures. A subclass adds those on the mapping, out of `_check`, `_end` and their
     like: the ones that take a `work` run inside `self._database.transaction()` or `.atomically(step)`."""
 
-    def __init__(self, database: Database, tables: Tables, alive: Alive, **options: Any) -> None:
+    def __init__(self, database: Database, tables: Tables, alive: Liveness, **options: Any) -> None:
         super().__init__(database, tables, alive, **options)
         self._pruner = Pruner(tables.turns, self._tickets)
         self._given = Given(tables.given)

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import orjson
 import sqlalchemy as sa
 
+from gateway.database.engine import Database
 from gateway.errors import InvalidRequestError
 from gateway.model import Session
 from gateway.sessions.base import Filter, Page
-from gateway.sessions.sql.engine import Database
 from gateway.sessions.sql.rows import COLUMNS, Rows
 
 FEW = 3000

@@ -9,12 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.database.engine import CollisionError, Database
 from gateway.errors import SessionNotFoundError
+from gateway.liveness import Liveness, uptime_us
 from gateway.model import Session, SessionKey, Status, TurnRecord
-from gateway.sessions.alive import Alive, uptime_us
 from gateway.sessions.base import Erasure, Filter, Page
 from gateway.sessions.placing import Placing
-from gateway.sessions.sql.engine import CollisionError, Database
 from gateway.sessions.sql.ledger import SqlLedger, of_session
 from gateway.sessions.sql.listing import list_made, list_page
 from gateway.sessions.sql.putting import Putting
@@ -33,7 +33,7 @@ class SqlSessionManager(SqlLedger):
     """Sessions in SQLite, PostgreSQL, MariaDB or MySQL."""
 
     def __init__(
-        self, database: Database, tables: Tables, alive: Alive, *, shared: bool = True, **options: Any
+        self, database: Database, tables: Tables, alive: Liveness, *, shared: bool = True, **options: Any
     ) -> None:
         self._sessions = tables.sessions
         super().__init__(database, tables, alive, **options)

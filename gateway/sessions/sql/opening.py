@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy import exc as sql_errors
 from sqlalchemy.pool import QueuePool
 
+from gateway.database.engine import Database
 from gateway.errors import ConfigurationError, StoreUnavailableError
-from gateway.sessions.alive import Alive
-from gateway.sessions.sql.engine import Database
+from gateway.liveness import Liveness
 from gateway.sessions.sql.mapping import SqlSessionManager
 from gateway.sessions.sql.schema import Tables, prepare
 from gateway.sessions.sql.servers import MySQLSessionManager, PostgresSessionManager
@@ -52,7 +52,7 @@ def open_memory(url: str = "memory:", *, prefix: str = "gateway", **options: Any
     database = Database(engine)
     tables = Tables(prefix, engine.dialect)
     prepare(database, tables)
-    return SqlSessionManager(database, tables, Alive(None), shared=False, **options)
+    return SqlSessionManager(database, tables, Liveness(None), shared=False, **options)
 
 
 def open_sqlite(url: str, *, prefix: str = "gateway", **options: Any) -> SqlSessionManager:
@@ -71,14 +71,14 @@ def open_sqlite(url: str, *, prefix: str = "gateway", **options: Any) -> SqlSess
         raise
 
 
-def open_file(url: sa.URL, *, alive_folder: Path | None = None) -> tuple[Database, Alive]:
+def open_file(url: sa.URL, *, alive_folder: Path | None = None) -> tuple[Database, Liveness]:
     """An SQLite file, made when it is not there, and this process's mark of life beside it (or in `alive_folder`)."""
     file = f"the SQLite file {url.database}"
     engine = _engine(url, pool_size=POOL_SIZE, connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS})
     sa.event.listen(engine, "connect", _pragmas)
     try:
         path = _set_wal(engine)
-        return Database(engine, gate=True), Alive(alive_folder or Path(f"{path}.alive"))
+        return Database(engine, gate=True), Liveness(alive_folder or Path(f"{path}.alive"))
     except sql_errors.SQLAlchemyError as exc:
         engine.dispose()
         raise _explained(exc, file, _SQLITE_REFUSALS, url) from exc
@@ -113,7 +113,7 @@ def open_server(url: str, *, prefix: str = "gateway", **options: Any) -> SqlSess
         tables = Tables(prefix, engine.dialect)
         _prepared(database, tables, f"the database at {where}", _REFUSALS)
         manager = PostgresSessionManager if postgres else MySQLSessionManager
-        return manager(database, tables, Alive(None), **options)
+        return manager(database, tables, Liveness(None), **options)
     except (sql_errors.SQLAlchemyError, TypeError, ValueError) as exc:
         database.close()
         raise _explained(exc, f"the database at {where}", _REFUSALS, parsed) from exc

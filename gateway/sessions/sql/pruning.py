@@ -7,9 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.database.engine import Database
 from gateway.model import SessionKey
 from gateway.sessions.base import KEY_LIFETIME_MS
-from gateway.sessions.sql.engine import Database
 from gateway.sessions.sql.tickets import Tickets, parameter
 
 WHOLE_MS = 24 * 3600 * 1000

@@ -7,11 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.database.engine import ATTEMPTS, CollisionError, Database
 from gateway.errors import QueueFullError, StoreUnavailableError, TurnBusyError
+from gateway.liveness import Liveness
 from gateway.model import SessionKey, TurnRecord
-from gateway.sessions.alive import Alive
 from gateway.sessions.base import KEY_LIFETIME_MS, KeyTakenError, SessionManager, Standing
-from gateway.sessions.sql.engine import ATTEMPTS, CollisionError, Database
 from gateway.sessions.sql.records import Records, decode_record, key_is_old
 from gateway.sessions.sql.schema import Tables
 from gateway.sessions.sql.tickets import HOLDS, WAITING, Tickets
@@ -22,7 +22,7 @@ _RENEWED_AT_ONCE = 500
 class SqlQueue(SessionManager):
     """The steps on tickets."""
 
-    def __init__(self, database: Database, tables: Tables, alive: Alive, **options: Any) -> None:
+    def __init__(self, database: Database, tables: Tables, alive: Liveness, **options: Any) -> None:
         self._database = database
         self._alive = alive
         self._tickets = Tickets(tables.turns, database.tick)

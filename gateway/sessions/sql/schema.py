@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from gateway.database.engine import Database
 from gateway.errors import ConfigurationError
-from gateway.sessions.sql.engine import Database
 
 VERSION = 1
 """Grows with every change of the tables below, but for a new table: one that is missing is made."""

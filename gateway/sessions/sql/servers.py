@@ -6,10 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.database.engine import Database
+from gateway.liveness import Liveness, uptime_us
 from gateway.model import Session, SessionKey
-from gateway.sessions.alive import Alive, uptime_us
 from gateway.sessions.base import Standing
-from gateway.sessions.sql.engine import Database
 from gateway.sessions.sql.mapping import SqlSessionManager
 from gateway.sessions.sql.schema import Tables
 
@@ -17,7 +17,7 @@ from gateway.sessions.sql.schema import Tables
 class PostgresSessionManager(SqlSessionManager):
     """Sessions in PostgreSQL: a turn reads its session as it enters, and ends together with its use of it."""
 
-    def __init__(self, database: Database, tables: Tables, alive: Alive, **options: Any) -> None:
+    def __init__(self, database: Database, tables: Tables, alive: Liveness, **options: Any) -> None:
         super().__init__(database, tables, alive, **options)
         t = tables.turns.c
         entered = self._tickets.enter_free.returning(t.tenant, t.session_id).cte("entered")
@@ -46,7 +46,7 @@ class PostgresSessionManager(SqlSessionManager):
 class MySQLSessionManager(SqlSessionManager):
     """Sessions in MariaDB or MySQL: a turn ends together with its use of the session."""
 
-    def __init__(self, database: Database, tables: Tables, alive: Alive, **options: Any) -> None:
+    def __init__(self, database: Database, tables: Tables, alive: Liveness, **options: Any) -> None:
         super().__init__(database, tables, alive, **options)
         is_used = sa.and_(self._mapping.is_used, _same_session(tables.sessions, tables.turns))
         self._end_with_use = self._records.end.where(is_used).values(self._mapping.used)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gateway.errors import ConfigurationError
 
-_held: weakref.WeakSet[Alive] = weakref.WeakSet()
+_held: weakref.WeakSet[Liveness] = weakref.WeakSet()
 
 
 def uptime_us() -> int:
@@ -27,7 +27,7 @@ def uptime_us() -> int:
 _CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-class Alive:
+class Liveness:
     """This process's mark in `folder`, under the name `owner`, until `close` or its death.
 
     With `folder=None` nobody else can look: every owner is taken for alive.

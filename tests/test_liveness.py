@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.sessions.alive import Alive
+from gateway.liveness import Liveness
 from tests.harness.support import eventually
 
 
 @pytest.fixture
-def alive(tmp_path: Path) -> Iterator[Alive]:
-    mark = Alive(tmp_path / "marks")
+def alive(tmp_path: Path) -> Iterator[Liveness]:
+    mark = Liveness(tmp_path / "marks")
     yield mark
     mark.close()
 
 
 def start(program: str, folder: Path) -> tuple[subprocess.Popen[str], str]:
     """A process that runs `program` with its mark in `folder`, and the mark's name."""
-    code = "import sys, pathlib\nfrom gateway.sessions.alive import Alive\nmark = Alive(pathlib.Path(sys.argv[1]))\n"
+    code = "import sys, pathlib\nfrom gateway.liveness import Liveness\nmark = Liveness(pathlib.Path(sys.argv[1]))\n"
     code += "print(mark.owner, flush=True)\n" + textwrap.dedent(program)
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -33,8 +33,8 @@ def start(program: str, folder: Path) -> tuple[subprocess.Popen[str], str]:
     return process, process.stdout.readline().strip()
 
 
-def test_one_is_alive_to_oneself_and_to_others(alive: Alive, tmp_path: Path) -> None:
-    other = Alive(tmp_path / "marks")
+def test_one_is_alive_to_oneself_and_to_others(alive: Liveness, tmp_path: Path) -> None:
+    other = Liveness(tmp_path / "marks")
     assert other.owner != alive.owner
     assert alive.is_alive(alive.owner)
     assert alive.is_alive(other.owner)
@@ -43,7 +43,7 @@ def test_one_is_alive_to_oneself_and_to_others(alive: Alive, tmp_path: Path) -> 
     assert not alive.is_alive(other.owner)
 
 
-def test_a_killed_process_is_dead_at_once(alive: Alive, tmp_path: Path) -> None:
+def test_a_killed_process_is_dead_at_once(alive: Liveness, tmp_path: Path) -> None:
     process, owner = start("sys.stdin.read()", tmp_path / "marks")
     assert alive.is_alive(owner)
     process.kill()
@@ -52,7 +52,7 @@ def test_a_killed_process_is_dead_at_once(alive: Alive, tmp_path: Path) -> None:
     assert not (tmp_path / "marks" / owner).exists()  # and leaves nothing lying about
 
 
-def test_a_paused_process_is_alive(alive: Alive, tmp_path: Path) -> None:
+def test_a_paused_process_is_alive(alive: Liveness, tmp_path: Path) -> None:
     process, owner = start("sys.stdin.read()", tmp_path / "marks")
     os.kill(process.pid, signal.SIGSTOP)
     assert alive.is_alive(owner)
@@ -60,7 +60,7 @@ def test_a_paused_process_is_alive(alive: Alive, tmp_path: Path) -> None:
     process.wait()
 
 
-def test_a_child_does_not_keep_its_dead_parent_alive(alive: Alive, tmp_path: Path) -> None:
+def test_a_child_does_not_keep_its_dead_parent_alive(alive: Liveness, tmp_path: Path) -> None:
     program = """
         import os, signal
         child = os.fork()
@@ -82,7 +82,7 @@ def test_a_child_does_not_keep_its_dead_parent_alive(alive: Alive, tmp_path: Pat
     os.kill(child, signal.SIGKILL)
 
 
-def test_nor_does_a_program_that_it_started(alive: Alive, tmp_path: Path) -> None:
+def test_nor_does_a_program_that_it_started(alive: Liveness, tmp_path: Path) -> None:
     program = """
         import os, subprocess
         print(subprocess.Popen(["sleep", "60"]).pid, flush=True)
@@ -100,21 +100,21 @@ def test_nor_does_a_program_that_it_started(alive: Alive, tmp_path: Path) -> Non
     os.kill(sleeper, signal.SIGKILL)
 
 
-def test_who_was_never_there_is_dead(alive: Alive) -> None:
+def test_who_was_never_there_is_dead(alive: Liveness) -> None:
     assert not alive.is_alive("1-00000000000000000000000000000000")
 
 
-def test_marks_of_the_dead_are_swept_away_at_the_next_start(alive: Alive, tmp_path: Path) -> None:
+def test_marks_of_the_dead_are_swept_away_at_the_next_start(alive: Liveness, tmp_path: Path) -> None:
     process, _ = start("sys.stdin.read()", tmp_path / "marks")
     process.kill()
     process.wait()
-    next_one = Alive(tmp_path / "marks")
+    next_one = Liveness(tmp_path / "marks")
     assert {path.name for path in (tmp_path / "marks").iterdir()} == {alive.owner, next_one.owner}
     next_one.close()
 
 
-def test_a_mark_that_was_tidied_away_is_put_back(alive: Alive, tmp_path: Path) -> None:
-    other = Alive(tmp_path / "marks")
+def test_a_mark_that_was_tidied_away_is_put_back(alive: Liveness, tmp_path: Path) -> None:
+    other = Liveness(tmp_path / "marks")
     for path in (tmp_path / "marks").iterdir():
         path.unlink()
     (tmp_path / "marks").rmdir()
@@ -126,7 +126,7 @@ def test_a_mark_that_was_tidied_away_is_put_back(alive: Alive, tmp_path: Path) -
     other.close()
 
 
-def test_many_start_at_once_and_all_are_alive(alive: Alive, tmp_path: Path) -> None:
+def test_many_start_at_once_and_all_are_alive(alive: Liveness, tmp_path: Path) -> None:
     started = [start("sys.stdin.read()", tmp_path / "marks") for _ in range(8)]
     assert all(alive.is_alive(owner) for _, owner in started)
     assert len({owner for _, owner in started}) == 8
@@ -139,4 +139,4 @@ def test_many_start_at_once_and_all_are_alive(alive: Alive, tmp_path: Path) -> N
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="file"):
-        Alive(tmp_path / "file" / "marks")
+        Liveness(tmp_path / "file" / "marks")

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc as sql_errors
 
 from gateway.errors import InvalidRequestError, StoreUnavailableError
-from gateway.sessions.alive import uptime_us
+from gateway.liveness import uptime_us
 
 T = TypeVar("T")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None

@@ -1,0 +1,1 @@
+"""What the stores in SQL and the local provider share: engines, connections, and their errors."""

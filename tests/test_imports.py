@@ -18,15 +18,15 @@ FLOORS = {
     "parsing": 1,
     "sockets": 1,
     "sse": 1,
-    "database": 1,
-    "config": 2,
-    "sessions": 2,
-    "providers": 2,
-    "workflows": 2,
-    "auth": 2,
+    "database": 2,
+    "config": 3,
+    "sessions": 3,
+    "providers": 3,
+    "workflows": 3,
+    "auth": 3,
 }
-TURN = 3
-FLOORS |= {"web": 4, "cli": 5, "serving": 5, "__main__": 5, "testing": 5, "": 6}
+TURN = 4
+FLOORS |= {"web": 5, "cli": 6, "serving": 6, "__main__": 6, "testing": 6, "": 7}
 NEIGHBOURS = {("workflows", "providers"), ("__main__", "cli"), ("cli", "serving")}
 
 # Each library with the rooms that it may be used in.

@@ -5,8 +5,8 @@ the manager's. What it must know of that is told it once, in its `Terms`. Whoeve
 these names, and `gateway.testing` tells whether it keeps what is promised.
 
 A ticket *is* a turn's record: it waits, is granted (holds the session), begins (the provider may be asked from then on)
-and ends, all in one place. Where a step takes a `turn_id`, or the record of an open turn, it writes only while that turn
-is the one written as its session's holder, and raises `lost()` otherwise. A holder whose lease ran out is still the
+and ends, all in one place. Where a step takes a `turn_id`, or the record of an open turn, it writes only while that
+turn is the one written as its session's holder, and raises `lost()` otherwise. A holder whose lease ran out is still the
 holder until somebody passes it over, which is decided in one step with writing the next one; so an outage costs a turn
 only when somebody else came. Every step may be sent twice, for an answer may get lost: the second time changes nothing.
 All raise `StoreUnavailableError` when the store cannot answer, and never take that for an absence.
@@ -104,16 +104,14 @@ class Sessions(ABC):
         gives it a new revision; False otherwise."""
 
     @abstractmethod
-    def bind(
-        self, turn_id: str, session: StoredSession, *, replaces: Binding | None, erase_old: bool
-    ) -> StoredSession:
+    def bind(self, turn_id: str, session: StoredSession, *, replaces: Binding | None, erase_old: bool) -> StoredSession:
         """Writes the mapping if what it `replaces` (None: nothing) is still there, and with `erase_old` adds the old
         conversation to the erasures (not `whole`) in the same step. Returns what is bound now: another conversation
         only if something other than a turn wrote it in between.
 
-        A session of the next generation leaves alone everything but `conversation_id` and `generation`, for clients
-        may be editing it. One of the same generation as what it replaces stands in for a session that expired: it is
-        written whole, and what is left of its forerunner's turns is no longer listed (as in `expire`)."""
+        A session of the generation after the one it `replaces` leaves alone everything but `conversation_id` and
+        `generation`, for clients may be editing it. Any other stands in for a session that expired: it is written
+        whole, and what is left of its forerunner's turns is no longer listed (as in `expire`)."""
 
     @abstractmethod
     def rename(self, turn_id: str, other_turn_id: str, key: SessionKey, session: StoredSession) -> bool:

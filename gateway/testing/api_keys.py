@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.model import ApiKey, Role
-from gateway.sessions.base import SessionManager
+from gateway.sessions.manager import SessionManager
 from gateway.testing.address import StoreAddress
 from gateway.testing.contract import SharedStoreContract, StoreContract, Workers
 from gateway.testing.errands import RemoteStore, in_threads

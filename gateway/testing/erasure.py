@@ -6,7 +6,8 @@ import pytest
 
 from gateway.errors import SessionNotFoundError, TurnBusyError, TurnLostError
 from gateway.model import SessionKey, Status, TurnState
-from gateway.sessions.base import Erasure, Filter, SessionManager
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import Erasure, Filter
 from gateway.testing.address import StoreAddress
 from gateway.testing.contract import (
     KEY,
@@ -26,14 +27,14 @@ from gateway.testing.waiting import Clock
 
 def begin_erasure(store: SessionManager, key: SessionKey = KEY) -> Erasure:
     with store.turn(key, erasing=True) as turn:
-        return store.begin_erasure(turn)
+        return turn.begin_erasure()
 
 
 class ErasureContract(StoreContract):
     def test_a_session_that_is_being_erased_says_so(self, store: SessionManager) -> None:
         make_session(store)
         with store.turn(KEY) as turn:
-            erasure = store.begin_erasure(turn)
+            erasure = turn.begin_erasure()
             assert turn.session is not None
             assert turn.session.status is Status.ERASING
         assert (erasure.session_id, erasure.conversation_id, erasure.whole) == (KEY.session_id, "conv_1", True)
@@ -62,20 +63,20 @@ class ErasureContract(StoreContract):
     def test_what_is_not_there_cannot_be_erased(self, store: SessionManager) -> None:
         with store.turn(KEY) as turn:
             with pytest.raises(SessionNotFoundError):
-                store.begin_erasure(turn)
+                turn.begin_erasure()
             with pytest.raises(SessionNotFoundError):
-                store.forget(turn)
+                turn.forget()
 
     def test_finishing_removes_the_session_and_its_turns(self, store: SessionManager) -> None:
         record = run_turn(store, response_id="resp_1", idempotency_key="key")
         bystander = make_session(store, SessionKey("", "another"), "conv_other")
         erasure = begin_erasure(store)
-        assert list(store.response_ids(KEY, "conv_1")) == ["resp_1"]
+        assert list(store.store.records.responses(KEY, "conv_1", 100)) == ["resp_1"]
         store.finish_erasure(erasure)
         assert store.get(KEY) is None
         assert store.turn_record(KEY, record.turn_id) is None
         assert store.turns(KEY) == []
-        assert store.response_ids(KEY, "conv_1") == []
+        assert store.store.records.responses(KEY, "conv_1", 100) == []
         assert not store.erasures()
         assert store.list(Filter()).sessions == [bystander]
         with store.turn(KEY) as turn:
@@ -119,7 +120,7 @@ class ErasureContract(StoreContract):
         make_session(store)
         with store.turn(KEY) as turn:
             turn.begin()
-            store.finish_erasure(store.begin_erasure(turn))
+            store.finish_erasure(turn.begin_erasure())
             turn.finish(TurnState.COMPLETED)
         assert store.get(KEY) is None
         assert store.list(Filter()).sessions == []
@@ -132,10 +133,10 @@ class ErasureContract(StoreContract):
             record = turn.finish(TurnState.COMPLETED, response_id="resp_2")
         session = store.get(KEY)
         (erasure,) = store.erasures()
-        assert list(store.response_ids(KEY, "conv_1")) == ["resp_1"]
-        assert list(store.response_ids(KEY, "conv_2")) == ["resp_2"]
+        assert list(store.store.records.responses(KEY, "conv_1", 100)) == ["resp_1"]
+        assert list(store.store.records.responses(KEY, "conv_2", 100)) == ["resp_2"]
         store.finish_erasure(erasure)
-        assert store.response_ids(KEY, "conv_1") == []
+        assert store.store.records.responses(KEY, "conv_1", 100) == []
         assert list(store.turns(KEY)) == [record]
         assert store.get(KEY) == session
         assert not store.erasures()
@@ -154,7 +155,7 @@ class ErasureContract(StoreContract):
     def test_forgetting_leaves_the_conversation_alone(self, store: SessionManager) -> None:
         record = run_turn(store)
         with store.turn(KEY) as turn:
-            store.forget(turn)
+            turn.forget()
             assert turn.session is None
             assert store.get(KEY) is None
             fresh = turn.bind("conv_2")

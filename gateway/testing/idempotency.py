@@ -10,7 +10,8 @@ import pytest
 
 from gateway.errors import TurnBusyError
 from gateway.model import SessionKey, TurnRecord, TurnState
-from gateway.sessions.base import KEY_LIFETIME_MS, KeyTakenError, SessionManager
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import KeyTakenError, Retention
 from gateway.testing.address import StoreAddress
 from gateway.testing.contract import (
     KEY,
@@ -159,7 +160,7 @@ class IdempotencyContract(StoreContract):
         clock = Clock()
         store = open_store(clock=clock, lifetime=None)
         record = run_turn(store, idempotency_key="key")
-        clock.advance(KEY_LIFETIME_MS / 1000 - 60)
+        clock.advance(Retention().key_ms / 1000 - 60)
         assert taken(store, OTHER) == record
         clock.advance(120)
         assert store.recall("", "key") is None

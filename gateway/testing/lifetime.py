@@ -6,7 +6,8 @@ import pytest
 
 from gateway.errors import SessionNotFoundError
 from gateway.model import SessionKey, TurnState
-from gateway.sessions.base import Filter, Lifetime, SessionManager
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import Filter, Lifetime
 from gateway.testing.contract import KEY, OpenStore, StoreContract, make_session, run_turn
 from gateway.testing.waiting import Clock
 
@@ -139,7 +140,7 @@ class LifetimeContract(StoreContract):
 
     def test_a_store_that_is_told_nothing_has_its_own_lifetime(self, open_store: OpenStore, clock: Clock) -> None:
         store = open_store(clock=clock)
-        idle_seconds = store.default_idle_seconds
+        idle_seconds = store.store.idle_seconds
         session = make_session(store)
         if idle_seconds is None:
             assert session.expires_at is None

@@ -26,7 +26,8 @@ def open_sessions(
     max_waiting: int | None = None,
     encryption_keys: Sequence[str] = (),
 ) -> SessionManager:
-    """`prefix` begins table names and Redis keys; the rest is told at `Terms` and `SessionManager`. `ConfigurationError` says in one line what is wrong."""
+    """`prefix` begins table names and Redis keys; the rest is told at `Terms` and `SessionManager`.
+    `ConfigurationError` says in one line what is wrong."""
     terms = Terms(lease_seconds=lease_seconds, erase_expired=erase_expired, clock=clock)
     store = open_store(url, prefix=prefix, terms=terms)
     try:

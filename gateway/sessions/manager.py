@@ -14,32 +14,26 @@ from dataclasses import replace
 from typing import Any, Self
 
 from gateway.errors import (
-    QueueFullError,
     SessionExistsError,
     SessionNotFoundError,
     TurnBusyError,
     VersionMismatchError,
 )
-from gateway.liveness import uptime_us
-from gateway.model import ApiKey, Session, SessionKey, Status, TurnRecord, new_turn_id
+from gateway.model import Session, SessionKey, Status, TurnRecord, new_turn_id
 from gateway.sessions.codec import Codec
 from gateway.sessions.merging import Merge, merge
+from gateway.sessions.queueing import take
 from gateway.sessions.store import Store
 from gateway.sessions.turn import Holdings, Turn
 from gateway.sessions.values import (
     Erasure,
     Filter,
-    KeyTakenError,
     Lifetime,
     Page,
     ResponseOwner,
-    Standing,
     StoredSession,
 )
 from gateway.sessions.waiters import Waiters
-
-POLL_SECONDS = 0.05
-"""How often the first in the queue looks whether its turn has come: at most 20 store calls a second."""
 
 
 class SessionManager:
@@ -95,7 +89,7 @@ class SessionManager:
     def get(self, key: SessionKey) -> Session | None:
         """The session, or None when there is none or it has expired. Reading does not renew it."""
         stored = self.store.sessions.get(key)
-        if stored is None or (self._expired(stored) and not self.store.tickets.is_held(key)):
+        if stored is None or (stored.is_over(self.now()) and not self.store.tickets.is_held(key)):
             return None
         return self._codec.decode(stored)
 
@@ -203,7 +197,12 @@ class SessionManager:
             fingerprint=fingerprint,
             started_at=self.now(),
         )
-        turn = self._take(record, self.wait_seconds if wait_seconds is None else wait_seconds)
+        turn = take(
+            self._holdings,
+            record,
+            wait_seconds=self.wait_seconds if wait_seconds is None else wait_seconds,
+            queue_limit=self.queue_limit,
+        )
         try:
             if turn.session is not None and turn.session.status is Status.ERASING and not erasing:
                 raise TurnBusyError("This session is being erased.", retry_after=5)
@@ -224,38 +223,6 @@ class SessionManager:
             self.turn(second, wait_seconds=max(0.0, deadline - time.monotonic())) as b,
         ):
             yield (a, b) if first == one else (b, a)
-
-    def _take(self, record: TurnRecord, wait_seconds: float) -> Turn:
-        key, turn_id, tickets = record.key, record.turn_id, self.store.tickets
-        asked = uptime_us()
-        deadline = time.monotonic() + wait_seconds
-        entered = False
-        try:
-            with self.waiters.listen(key) as waiter:
-                standing: Standing | None = tickets.enter(
-                    record, queue_limit=self.queue_limit if wait_seconds > 0 else 0
-                )
-                entered = True
-                self.leases.add(key, turn_id, since=asked)
-                while standing is not None and standing.before:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        raise TurnBusyError(retry_after=1)
-                    # Those further back need not look as often: the ones before them must pass first.
-                    waiter.wait(min(left, POLL_SECONDS * min(standing.before, 20)))
-                    standing = tickets.poll(key, turn_id)
-            if standing is None:
-                raise TurnBusyError("This turn lost its place in the queue.", retry_after=1)
-            stored = standing.session if standing.is_read else self.store.sessions.get(key)
-        except BaseException as exc:
-            # A ticket whose entering was answered by nobody may be there all the same.
-            if entered or not isinstance(exc, (TurnBusyError, QueueFullError, KeyTakenError)):
-                self._holdings.give_back(key, turn_id)
-            raise
-        session = None if stored is None else self._codec.decode(stored)
-        if stored is not None and self._expired(stored):
-            return Turn(self._holdings, record, standing.fence, None, session)
-        return Turn(self._holdings, record, standing.fence, session, None)
 
     def recall(self, tenant: str, idempotency_key: str) -> TurnRecord | None:
         """The turn that this key belongs to, for as long as keys are kept."""
@@ -344,7 +311,7 @@ class SessionManager:
         """Drops turn records and remembered ids that are past their time, at most `limit` of each kind."""
         return self.store.records.prune(limit) + self.store.owners.prune(limit)
 
-    # --- Whose the provider's ids are, and whose an API key ------------------------------------------------
+    # --- Whose the provider's ids are ----------------------------------------------------------------------
 
     def remember(self, tenant: str, given_ids: Sequence[str]) -> None:
         """Keeps for a while that this tenant was given these ids of the provider's: of items, and of responses outside
@@ -364,22 +331,6 @@ class SessionManager:
         if owner is None and self.remembered(tenant, [response_id]):
             return ResponseOwner(None, None, None)
         return owner
-
-    def add_key(self, key: ApiKey) -> bool:
-        """Keeps an API key, which every process takes from then on. False when another key has its name."""
-        return self.store.owners.add_key(key)
-
-    def key(self, name: str) -> ApiKey | None:
-        """The key of this name as it is now: asked at every request, in one round trip, and never from memory."""
-        return self.store.owners.find_key(name)
-
-    def keys(self) -> Sequence[ApiKey]:
-        """Every key, by name."""
-        return sorted(self.store.owners.keys(), key=lambda key: key.name)
-
-    def remove_key(self, name: str) -> bool:
-        """Revokes a key: when this returns it is refused in every process. False when there was none."""
-        return self.store.owners.remove_key(name)
 
     # --- The whole -----------------------------------------------------------------------------------------
 
@@ -407,6 +358,3 @@ class SessionManager:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-    def _expired(self, session: StoredSession) -> bool:
-        return session.expires_at is not None and session.expires_at <= self.now()

@@ -6,10 +6,10 @@ these names, and `gateway.testing` tells whether it keeps what is promised.
 
 A ticket *is* a turn's record: it waits, is granted (holds the session), begins (the provider may be asked from then on)
 and ends, all in one place. Where a step takes a `turn_id`, or the record of an open turn, it writes only while that
-turn is the one written as its session's holder, and raises `lost()` otherwise. A holder whose lease ran out is still the
-holder until somebody passes it over, which is decided in one step with writing the next one; so an outage costs a turn
-only when somebody else came. Every step may be sent twice, for an answer may get lost: the second time changes nothing.
-All raise `StoreUnavailableError` when the store cannot answer, and never take that for an absence.
+turn is the one written as its session's holder, and raises `lost()` otherwise. A holder whose lease ran out is still
+the holder until somebody passes it over, which is decided in one step with writing the next one; so an outage costs a
+turn only when somebody else came. Every step may be sent twice, for an answer may get lost: the second time changes
+nothing. All raise `StoreUnavailableError` when the store cannot answer, and never take that for an absence.
 """
 
 from __future__ import annotations

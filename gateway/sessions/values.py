@@ -67,6 +67,10 @@ class StoredSession:
     def key(self) -> SessionKey:
         return SessionKey(self.tenant, self.session_id)
 
+    def is_over(self, now: int) -> bool:
+        """Whether it has expired."""
+        return self.expires_at is not None and self.expires_at <= now
+
     @property
     def binding(self) -> Binding:
         return Binding(self.conversation_id, self.generation)

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.errors import QueueFullError, ShuttingDownError, TurnBusyError
 from gateway.model import SessionKey, TurnState, new_turn_id
-from gateway.sessions import manager
+from gateway.sessions import queueing
 from gateway.sessions.manager import SessionManager
 from gateway.testing.address import StoreAddress
 from gateway.testing.contract import (
@@ -170,7 +170,7 @@ class QueueContract(StoreContract):
     def test_a_release_wakes_the_next_of_its_process_without_polling(
         self, store: SessionManager, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(manager, "POLL_SECONDS", 3600.0)
+        monkeypatch.setattr(queueing, "POLL_SECONDS", 3600.0)
         waiters = Waiters(store)
         with store.turn(KEY):
             ended = [waiters.call(f"turn_{number}") for number in range(4)]

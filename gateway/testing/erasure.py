@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.errors import SessionNotFoundError, TurnBusyError, TurnLostError
 from gateway.model import SessionKey, Status, TurnState
 from gateway.sessions.manager import SessionManager
+from gateway.sessions.turn import ERASING_MS
 from gateway.sessions.values import Erasure, Filter
 from gateway.testing.address import StoreAddress
 from gateway.testing.contract import (
@@ -151,6 +154,51 @@ class ErasureContract(StoreContract):
             clock.advance(1)
         assert [each.session_id for each in store.erasures()] == ["c", "a", "b"]
         assert [each.session_id for each in store.erasures(limit=2)] == ["c", "a"]
+
+    def test_what_is_to_be_erased_is_given_to_one_at_a_time(self, open_store: OpenStore) -> None:
+        clock = Clock()
+        store = open_store(clock=clock)
+        keys = [SessionKey("t", name) for name in ("c", "a", "b")]
+        for key in keys:
+            make_session(store, key, f"conv_{key.session_id}")
+            begin_erasure(store, key)
+            clock.advance(1)
+        assert store.claim_erasures(10, store.now() + 60_000) == []  # whoever began one is at it
+        clock.advance(ERASING_MS / 1000)
+        until = store.now() + 60_000
+        first = store.claim_erasures(2, until)
+        assert [(each.session_id, each.not_before) for each in first] == [("c", until), ("a", until)]
+        assert [each.session_id for each in store.claim_erasures(2, until)] == ["b"]
+        assert store.claim_erasures(2, until) == []
+        clock.advance(60)  # and none of them was heard of again
+        assert len(store.claim_erasures(10, store.now() + 60_000)) == 3
+
+    def test_what_failed_comes_again_when_it_is_to(self, open_store: OpenStore) -> None:
+        clock = Clock()
+        store = open_store(clock=clock)
+        make_session(store)
+        failed = replace(begin_erasure(store), attempts=3, not_before=store.now() + 5000)
+        store.postpone(failed)
+        assert list(store.erasures()) == [failed]
+        assert store.claim_erasures(1, store.now() + 60_000) == []
+        clock.advance(5)
+        (again,) = store.claim_erasures(1, store.now() + 60_000)
+        assert again.attempts == 3
+        store.finish_erasure(again)
+        store.postpone(again)
+        assert not store.erasures()
+
+    def test_responses_that_are_gone_are_no_more_asked_for(self, store: SessionManager) -> None:
+        records = [run_turn(store, response_id=f"resp_{number}") for number in range(3)]
+        erasure = begin_erasure(store)
+        assert sorted(store.responses(erasure, 100)) == ["resp_0", "resp_1", "resp_2"]
+        assert len(store.responses(erasure, 2)) == 2
+        store.drop_responses(erasure, ["resp_0", "resp_2"])
+        assert list(store.responses(erasure, 100)) == ["resp_1"]
+        found = store.turn_record(KEY, records[0].turn_id)
+        assert found is not None
+        assert found.response_id is None
+        assert store.response_owner("", "resp_0") is None
 
     def test_forgetting_leaves_the_conversation_alone(self, store: SessionManager) -> None:
         record = run_turn(store)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class RemoteStore:
         worker.do(_warm_up, address, options)
 
     def do(self, verb: str, *args: Any, **kwargs: Any) -> Any:
-        """The manager's verb, done there."""
+        """The manager's verb (or one of a part of its store: `store.owners.find_key`), done there."""
         return self.worker.do(_call_store, self._address, self._options, verb, args, kwargs)
 
     def start(self, job: Callable[..., Any], *args: Any) -> Future[Any]:
@@ -100,7 +101,7 @@ def _warm_up(address: StoreAddress, options: Options) -> None:
 def _call_store(
     address: StoreAddress, options: Options, verb: str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    return getattr(_open(address, options), verb)(*args, **kwargs)
+    return attrgetter(verb)(_open(address, options))(*args, **kwargs)
 
 
 def _call_job(address: StoreAddress, options: Options, job: Callable[..., Any], args: tuple[Any, ...]) -> Any:

@@ -71,6 +71,8 @@ def _timed(operation: str, step: Callable[..., Any]) -> Callable[..., Any]:
             series.store_seconds(operation).observe(time.perf_counter() - began)
         if answer is None and operation == "tickets.poll":
             series.TICKETS_LOST.inc()
+        elif operation == "tickets.renew":
+            series.LEASES_RENEWED.set_to_current_time()
         return answer
 
     return timed

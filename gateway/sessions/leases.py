@@ -21,7 +21,8 @@ repeated although it came through."""
 
 
 class Leases:
-    """Renews all tickets of this process in one call, three times a lease, on one thread that nothing ends."""
+    """Renews all tickets of this process in one call, three times a lease, on one thread that nothing ends. It asks the
+    store also when there is none: so whoever sees its steps sees that it lives."""
 
     def __init__(self, lease_seconds: float, renew: Callable[[Sequence[tuple[SessionKey, str]]], set[str]]) -> None:
         self.lease_seconds = lease_seconds
@@ -90,8 +91,6 @@ class Leases:
     def _renew_all(self) -> None:
         with self._lock:
             held = {turn_id: key for turn_id, (key, _) in self._tickets.items()}
-        if not held:
-            return
         asked = uptime_us()
         alive = self._renew([(key, turn_id) for turn_id, key in held.items()])
         with self._lock:
@@ -129,6 +128,11 @@ class Withdrawals:
                 log.warning("a place in a queue stays taken for a lease: a thread could not be started")
             else:
                 self._thread = thread
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every one was heard."""
+        return not self._lost
 
     def close(self) -> None:
         self._closed.set()

@@ -60,7 +60,8 @@ class Tickets(ABC):
     @abstractmethod
     def renew(self, tickets: Sequence[tuple[SessionKey, str]]) -> set[str]:
         """Renews the leases of those that nobody passed over, and returns their turn ids. Stands in no line behind
-        other steps. A ticket that cannot be judged (its session's queue is spoilt) is left out, the others are not."""
+        other steps; of no ticket it asks nobody. One that cannot be judged (its session's queue is spoilt) is left out,
+        the others are not."""
 
     @abstractmethod
     def withdraw(self, key: SessionKey, turn_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from gateway.model import ApiKey, Role
 from gateway.sessions.manager import SessionManager
@@ -67,16 +68,12 @@ class KeysAcrossProcesses(SharedStoreContract):
         self, store: SessionManager, address: StoreAddress, workers: Workers
     ) -> None:
         maker, revoker = (RemoteStore(worker, address) for worker in workers(2))
-        assert revoker.do("store.owners.find_key", "ci") is None
+        finds = [partial(remote.do, "store.owners.find_key", "ci") for remote in (maker, revoker)]
+        finds.append(partial(store.store.owners.find_key, "ci"))
+        assert [find() for find in finds] == [None] * 3
         assert maker.do("store.owners.add_key", CI)
-        for opened in (store.store.owners.find_key, lambda name: revoker.do("store.owners.find_key", name)):
-            assert opened("ci") == CI
+        assert [find() for find in finds] == [CI] * 3
         assert list(revoker.do("store.owners.keys")) == [CI]
         assert revoker.do("store.owners.remove_key", "ci")
-        for opened in (
-            store.store.owners.find_key,
-            lambda name: maker.do("store.owners.find_key", name),
-            lambda name: revoker.do("store.owners.find_key", name),
-        ):
-            assert opened("ci") is None
+        assert [find() for find in finds] == [None] * 3
         assert not maker.do("store.owners.remove_key", "ci")

@@ -21,8 +21,10 @@ from gateway.sessions.values import StoredSession
 ALICE = SessionKey("", "alice")
 
 
-def session(session_id: str) -> StoredSession:
-    return StoredSession("", session_id, f"conv_{session_id}", 1_000, 2_000, None, Status.ACTIVE, None, "{}", "{}", 1, 0)
+def session(session_id: str, **fields: object) -> StoredSession:
+    active = (None, Status.ACTIVE, None, "{}", "{}", 1, 0)
+    made = StoredSession("", session_id, f"conv_{session_id}", 1_000, 2_000, *active)
+    return replace(made, **fields)  # type: ignore[arg-type]
 
 
 def put(*names: str) -> Callable[[Draft], None]:

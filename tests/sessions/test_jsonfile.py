@@ -18,8 +18,8 @@ from gateway.sessions.codec import Codec
 from gateway.sessions.jsonfile import SessionsFile
 from gateway.sessions.jsonfile.file import VANISH_SECONDS
 from gateway.sessions.jsonfile.open import is_mounted
-from gateway.sessions.values import StoredSession
 from tests.harness.support import eventually
+from tests.harness.writers import session
 
 ALICE = SessionKey("", "user_alice_session")
 
@@ -93,11 +93,6 @@ def as_nobody() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
-
-
-def session(session_id: str, **fields: object) -> StoredSession:
-    made = StoredSession("", session_id, f"conv_{session_id}", 1_000, 2_000, None, Status.ACTIVE, None, "{}", "{}", 1, 0)
-    return replace(made, **fields)  # type: ignore[arg-type]
 
 
 def use(file: SessionsFile, key: SessionKey) -> None:

@@ -78,7 +78,7 @@ def open_file(url: sa.URL, *, alive_folder: Path | None = None) -> tuple[Databas
     sa.event.listen(engine, "connect", _pragmas)
     try:
         path = _set_wal(engine)
-        return Database(engine, gate=True), Liveness(alive_folder or Path(f"{path}.alive"))
+        return Database(engine), Liveness(alive_folder or Path(f"{path}.alive"))
     except sql_errors.SQLAlchemyError as exc:
         engine.dispose()
         raise _explained(exc, file, _SQLITE_REFUSALS, url) from exc

@@ -233,18 +233,14 @@ def test_a_child_of_a_fork_has_connections_and_lines_of_its_own(url: str, tmp_pa
         url = parse_url({url!r})
         database = Database(file_engine(url) if "sqlite" in url.drivername else server_engine(url))
 
-        def connections():
-            with database.connection() as connection:
-                return id(connection.connection.driver_connection)
-
         def count():
             return [database.rows(sa.text(f"SELECT {{number}}"))[0][0] for number in range(50)] == list(range(50))
 
         count()
         with ExitStack() as held:
-            theirs = []
-            for _ in range(CONNECTIONS):
-                theirs.append(held.enter_context(database.connection()).connection.driver_connection)
+            theirs = [held.enter_context(database.connection()) for _ in range(CONNECTIONS)]
+            with database.connection(urgent=True) as idle:
+                theirs = [each.connection.driver_connection for each in (*theirs, idle)]
             child = os.fork()
             if child == 0:
                 with database.connection() as own:

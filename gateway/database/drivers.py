@@ -73,14 +73,7 @@ def server_engine(url: sa.URL) -> sa.Engine:
     kind = "mysql" if url.get_backend_name() == "mariadb" else url.get_backend_name()
     # What the URL says goes before.
     arguments = {name: value for name, value in _PATIENCE[kind].items() if name not in url.query}
-    try:
-        engine = make_engine(url, connect_args=arguments, pool_use_lifo=True)
-    except (ModuleNotFoundError, sql_errors.NoSuchModuleError) as exc:
-        extra = _EXTRAS.get(url.drivername)
-        hint = f": install conversation-gateway[{extra}]" if extra else ""
-        raise ConfigurationError(
-            f"The driver {url.get_driver_name()!r} for the database at {address_of(url)} is missing{hint}."
-        ) from exc
+    engine = make_engine(url, connect_args=arguments, pool_use_lifo=True)
     if engine.driver == "psycopg":
         sa.event.listen(engine, "do_connect", _connect_patiently)
     sa.event.listen(engine, "connect", lambda connection, record: _configure(connection, _SETTINGS[kind]))
@@ -89,21 +82,28 @@ def server_engine(url: sa.URL) -> sa.Engine:
 
 def make_engine(url: sa.URL, *, connections: int = CONNECTIONS + 1, **options: Any) -> sa.Engine:
     """An engine as every `Database` has it: whose connections are in autocommit, and no more than these."""
-    return sa.create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        # Nothing is ever open when a connection goes back, so nothing is rolled back: that would be a round trip.
-        skip_autocommit_rollback=True,
-        pool_reset_on_return=None,
-        poolclass=QueuePool,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=WAIT_SECONDS,
-        hide_parameters=True,
-        # Whether INSERT … SELECT found anything is what tells a grant; SQLAlchemy forgets it for inserts otherwise.
-        execution_options={"preserve_rowcount": True},
-        **options,
-    )
+    try:
+        return sa.create_engine(
+            url,
+            isolation_level="AUTOCOMMIT",
+            # Nothing is ever open when a connection goes back, so nothing is rolled back: that would be a round trip.
+            skip_autocommit_rollback=True,
+            pool_reset_on_return=None,
+            poolclass=QueuePool,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=WAIT_SECONDS,
+            hide_parameters=True,
+            # Whether INSERT … SELECT found anything is what tells a grant; SQLAlchemy forgets it for inserts otherwise.
+            execution_options={"preserve_rowcount": True},
+            **options,
+        )
+    except (ModuleNotFoundError, sql_errors.NoSuchModuleError) as exc:
+        extra = _EXTRAS.get(url.drivername)
+        hint = f": install conversation-gateway[{extra}]" if extra else ""
+        raise ConfigurationError(
+            f"The driver {url.get_driver_name()!r} for the database at {address_of(url)} is missing{hint}."
+        ) from exc
 
 
 def _connect_patiently(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:

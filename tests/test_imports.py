@@ -13,6 +13,7 @@ HOUSE = Path(gateway.__file__).parent
 # session's turns are put together out of the stores, providers and workflows below.
 FLOORS = {
     "errors": 0,
+    "line": 1,
     "liveness": 1,
     "model": 1,
     "parsing": 1,

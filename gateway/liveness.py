@@ -25,6 +25,8 @@ def uptime_us() -> int:
     return time.clock_gettime_ns(_CLOCK) // 1000
 
 
+_BLOCK = 4096  # less may still fit where nothing else does
+
 # What macOS calls monotonic goes on in suspend by itself.
 _CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -70,6 +72,14 @@ class Liveness:
                 lost, self._fd = self._fd, _make_mark(mark)
                 if lost is not None:
                     os.close(lost)
+
+    def check(self) -> None:
+        """`StoreUnavailableError` unless files can be made and written here: a disk may be full, or read-only."""
+        self.refresh()
+        if self._fd is not None:
+            with _translated():
+                os.pwrite(self._fd, bytes(_BLOCK), 0)
+                os.ftruncate(self._fd, 0)
 
     def close(self) -> None:
         self._closed = True

@@ -227,3 +227,15 @@ def no_more_files() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_disk_on_which_nothing_more_can_be_written_is_unavailable(alive: Liveness) -> None:
+    alive.check()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(StoreUnavailableError):
+            alive.check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    alive.check()

@@ -24,10 +24,10 @@ from gateway.web import (
     console,
     errors,
     items,
+    lifecycle,
     limits,
     login,
     metrics,
-    moving,
     operations,
     request_log,
     requests,
@@ -95,7 +95,7 @@ def create_app(
     limits.install(app, settings)
     errors.install(app)
     request_log.install(app)
-    ours = (workflow, session_routes, items, turns, moving, transcript, v1, operations, metrics, login)
+    ours = (workflow, session_routes, items, turns, lifecycle, transcript, v1, operations, metrics, login)
     for module in (*ours, api, console):
         app.register_blueprint(module.blueprint)
     access.check_table(app)

@@ -12,7 +12,7 @@ from gateway.providers.retry import Patience
 from gateway.web import fields, query
 from gateway.web.access import owner
 from gateway.web.api import bodies
-from gateway.web.held import held, key_of, queue_limit, readable_session_of
+from gateway.web.lookup import held, key_of, queue_limit, readable_session_of
 from gateway.web.posted_items import parse_items
 from gateway.web.requests import gateway, json_reply, parse_body
 

@@ -15,7 +15,7 @@ from gateway.sessions import Filter
 from gateway.web import fields, query
 from gateway.web.access import audited, own_namespace, owner
 from gateway.web.api import bodies
-from gateway.web.held import held, key_of, queue_limit, session_of
+from gateway.web.lookup import held, key_of, queue_limit, session_of
 from gateway.web.listing import list_of, namespaces_of
 from gateway.web.requests import gateway, json_reply, parse_body
 

@@ -99,7 +99,7 @@ def test_clearing_says_how_far_it_came(long: House) -> None:
 @pytest.fixture
 def hasty(long: House, monkeypatch: pytest.MonkeyPatch) -> House:
     """The same where a request has no time at all for it."""
-    for module in ("items", "sessions", "moving", "v1.conversations"):
+    for module in ("items", "sessions", "lifecycle", "v1.conversations"):
         monkeypatch.setattr(f"gateway.web.{module}.REQUEST_SECONDS", 0.0)
     return long
 

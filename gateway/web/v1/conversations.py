@@ -12,7 +12,7 @@ from gateway.providers.retry import Patience
 from gateway.web import fields, query, wall
 from gateway.web.access import audited, own_namespace, owner
 from gateway.web.api import bodies
-from gateway.web.held import queue_limit
+from gateway.web.lookup import queue_limit
 from gateway.web.requests import gateway, json_reply, parse_body
 from gateway.web.sessions import eraser
 from gateway.web.v1.asked import parse_query

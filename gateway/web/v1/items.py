@@ -15,7 +15,7 @@ from gateway.providers.retry import Patience
 from gateway.web import fields, query, wall
 from gateway.web.access import own_namespace, owner
 from gateway.web.api import bodies
-from gateway.web.held import held, queue_limit
+from gateway.web.lookup import held, queue_limit
 from gateway.web.requests import gateway, json_reply, parse_body
 from gateway.web.v1.asked import header_choice, parse_query
 from gateway.web.v1.conversations import envelope, session_of, shown

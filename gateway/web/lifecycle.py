@@ -16,7 +16,7 @@ from gateway.sessions.base import Erasure
 from gateway.web import fields, query
 from gateway.web.access import audited, owner
 from gateway.web.api import bodies
-from gateway.web.held import held, key_of, queue_limit, readable_session_of
+from gateway.web.lookup import held, key_of, queue_limit, readable_session_of
 from gateway.web.requests import gateway, parse_body
 from gateway.web.sessions import eraser, session_reply
 

@@ -12,8 +12,8 @@ from gateway import audit
 from gateway.assembly import assemble, open_auth
 from gateway.auth import Authenticate
 from gateway.config import Settings
-from gateway.erasing.eraser import Eraser
-from gateway.erasing.sweeping import Sweeper
+from gateway.lifecycle.erasures import Eraser
+from gateway.lifecycle.sweeping import Sweeper
 from gateway.providers.base import Provider
 from gateway.reader import Readers
 from gateway.sessions import SessionManager

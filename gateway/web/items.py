@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from gateway.erasing.eraser import REQUEST_SECONDS
 from gateway.errors import GatewayError, InvalidRequestError
 from gateway.history import items as history
+from gateway.lifecycle.erasures import REQUEST_SECONDS
 from gateway.model import JSON
 from gateway.providers.retry import Patience
 from gateway.web import fields, query

@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 from flask import Blueprint, Response
 
-from gateway.erasing.eraser import REQUEST_SECONDS, Receipt
 from gateway.errors import InvalidRequestError, SessionExistsError, SessionNotFoundError, UserMismatchError
 from gateway.history.copying import Copied, copy_history
+from gateway.lifecycle.erasures import REQUEST_SECONDS, Receipt
 from gateway.model import JSON, SessionKey, new_session_id, parse_session_id
 from gateway.providers.retry import Patience
 from gateway.sessions.base import Erasure

@@ -6,17 +6,17 @@ from typing import Any, cast
 
 from flask import Blueprint, Response, current_app, request
 
-from gateway.erasing.cleaning import UserErasure, erase_user
-from gateway.erasing.eraser import REQUEST_SECONDS, Eraser, Receipt
 from gateway.errors import InvalidRequestError, TurnBusyError, UserMismatchError, VersionMismatchError
+from gateway.lifecycle.bulk import UserErasure, erase_user
+from gateway.lifecycle.erasures import REQUEST_SECONDS, Eraser, Receipt
 from gateway.model import JSON, Session, SessionKey, Status, new_session_id, parse_session_id
 from gateway.providers.retry import Patience
 from gateway.sessions import Filter
 from gateway.web import fields, query
 from gateway.web.access import audited, own_namespace, owner
 from gateway.web.api import bodies
-from gateway.web.lookup import held, key_of, queue_limit, session_of
 from gateway.web.listing import list_of, namespaces_of
+from gateway.web.lookup import held, key_of, queue_limit, session_of
 from gateway.web.requests import gateway, json_reply, parse_body
 
 blueprint = Blueprint("sessions", __name__, url_prefix="/sessions")

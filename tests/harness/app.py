@@ -9,9 +9,9 @@ from typing import Any
 from werkzeug.test import TestResponse
 
 from gateway.config import Settings
-from gateway.erasing.eraser import Eraser
-from gateway.erasing.sweeping import Sweeper
 from gateway.errors import GatewayError, ProviderError
+from gateway.lifecycle.erasures import Eraser
+from gateway.lifecycle.sweeping import Sweeper
 from gateway.model import SessionKey
 from gateway.providers.local import LocalProvider
 from gateway.providers.openai import OpenAIProvider

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gateway.erasing.eraser import Eraser, Receipt, Unfinished
+from gateway.lifecycle.erasures import Eraser, Receipt, Unfinished
 from gateway.model import SessionKey
 from gateway.providers.retry import Patience
 from gateway.sessions.base import Erasure

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from gateway.erasing.eraser import REQUEST_SECONDS, Receipt
 from gateway.errors import InvalidRequestError, NotFoundError, SessionExistsError, SessionNotFoundError
 from gateway.history import items as history
+from gateway.lifecycle.erasures import REQUEST_SECONDS, Receipt
 from gateway.model import JSON, Session, SessionKey, new_session_id, parse_session_id
 from gateway.providers.retry import Patience
 from gateway.web import fields, query, wall

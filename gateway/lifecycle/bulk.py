@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from gateway.erasing.eraser import Eraser, Receipt, Unfinished
 from gateway.errors import SessionNotFoundError, TurnBusyError
+from gateway.lifecycle.erasures import Eraser, Receipt, Unfinished
 from gateway.model import Session, SessionKey, Status
 from gateway.providers.retry import Patience
 from gateway.sessions.base import Filter

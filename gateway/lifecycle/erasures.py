@@ -26,7 +26,7 @@ from gateway.providers.base import Provider
 from gateway.providers.retry import Patience
 from gateway.sessions.base import Erasure, SessionManager
 
-log = logging.getLogger("gateway.erasing")
+log = logging.getLogger("gateway.erasures")
 
 ITEMS_AT_ONCE = 500
 """How many items one attempt removes: the provider takes them one by one, and nobody waits for minutes."""

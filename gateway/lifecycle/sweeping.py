@@ -11,8 +11,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from gateway.erasing.eraser import Eraser, Unfinished
 from gateway.errors import GatewayError, TurnBusyError
+from gateway.lifecycle.erasures import Eraser, Unfinished
 from gateway.metrics.series import SESSIONS_EXPIRED, SWEEPS
 from gateway.model import SessionKey
 from gateway.sessions.base import Erasure

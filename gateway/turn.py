@@ -45,7 +45,8 @@ from gateway.model import (
 from gateway.providers.base import Provider, all_items
 from gateway.providers.retry import Patience
 from gateway.reply import encode_reply, end_of, reply_of
-from gateway.sessions.base import KeyTakenError, SessionManager, Turn
+from gateway.sessions import SessionManager, Turn
+from gateway.sessions.values import KeyTakenError
 from gateway.settle import Settler
 from gateway.verdict import Outcome
 from gateway.workflows.base import Workflow, WorkflowTurn
@@ -65,18 +66,14 @@ class Gateway:
         workflows: Mapping[str, Workflow],
         *,
         defaults: JSON,
-        busy_wait_seconds: float = 25.0,
-        queue_limit: int = 16,
         provider_timeout_seconds: float = 300.0,
     ) -> None:
         self.sessions = sessions
         self.provider = provider
         self.workflows = workflows
         self._defaults = defaults
-        self.busy_wait_seconds = busy_wait_seconds
-        self._queue_limit = queue_limit
         announce(workflows)
-        self.settler = Settler(sessions, provider, queue_limit=queue_limit, silent_seconds=provider_timeout_seconds)
+        self.settler = Settler(sessions, provider, silent_seconds=provider_timeout_seconds)
 
     def check(self) -> None:
         """Raises when the store does not answer, or the provider cannot be used as configured."""
@@ -118,7 +115,7 @@ class Gateway:
     def _turn(
         self, key: SessionKey, request: TurnRequest, workflow: Workflow, left: Callable[[], bool], meter: TurnMeter
     ) -> Iterator[TurnEvent]:
-        patience = Patience(self.busy_wait_seconds if request.wait else 0)
+        patience = Patience(self.sessions.wait_seconds if request.wait else 0)
         while True:
             turn_id = new_turn_id()
             try:
@@ -129,7 +126,6 @@ class Gateway:
                     idempotency_key=request.idempotency_key,
                     fingerprint=fingerprint(turn_id, request.body),
                     wait_seconds=patience.left_seconds,
-                    queue_limit=self._queue_limit,
                 ) as turn:
                     found = self.settler.undelivered(turn, request) if workflow.replayable else None
                     if found is not None and left():
@@ -176,9 +172,7 @@ class Gateway:
             work = WorkflowTurn(
                 conversation,
                 input=request.input,
-                session_id=session.session_id,
-                user_id=session.user_id,
-                data=session.data,
+                session=session,
                 defaults=self._defaults,
             )
             words: list[str] = []
@@ -204,7 +198,8 @@ class Gateway:
                 conversation.keep(response)
                 words = [output_text(response)]
             break
-        self._save_data(session, work)
+        if changes := work.changes():
+            self.sessions.update(session.key, data=changes)
         response = conversation.response or {}
         record = turn.finish(
             end_of(response), response_id=response.get("id"), usage=conversation.usage, undelivered=left()
@@ -307,12 +302,6 @@ class Gateway:
             turn.finish(TurnState.FAILED, error_code=error.code, forget_key=conversation.response is None)
         return error
 
-    def _save_data(self, session: Session, work: WorkflowTurn) -> None:
-        if work.data != session.data:
-            changes: JSON = {name: None for name in session.data if name not in work.data}
-            changes |= {name: value for name, value in work.data.items() if session.data.get(name) != value}
-            self.sessions.update(session.key, data=changes)
-
     # --- Tool calls that wait for their outputs ---------------------------------------------------------------
 
     def dangling_calls(self, conversation_id: str) -> list[JSON]:
@@ -321,7 +310,7 @@ class Gateway:
 
     def cancel_pending_calls(self, key: SessionKey) -> list[JSON]:
         """Answers the session's dangling calls with a cancelled output, so that its conversation can go on."""
-        with self.sessions.turn(key, wait_seconds=self.busy_wait_seconds, queue_limit=self._queue_limit) as turn:
+        with self.sessions.turn(key) as turn:
             if turn.session is None:
                 raise SessionNotFoundError()
             conversation_id = turn.session.conversation_id

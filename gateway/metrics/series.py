@@ -79,6 +79,12 @@ STORE_SECONDS = _histogram(
     _STORE_SECONDS,
     "operation",
 )
+LEASES_RENEWED = Gauge(
+    "gateway_leases_renewed_seconds",
+    "When the leases of turns were renewed last, in epoch seconds; of all workers the one for which that is longest ago.",
+    registry=_registry,
+    multiprocess_mode="livemin",
+)
 STORE_ERRORS = _counter("gateway_store_errors_total", "Steps in which the store did not answer.", "operation")
 
 # --- Erasing and sweeping ----------------------------------------------------------------------------------

@@ -6,12 +6,12 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.sessions.base import SessionManager
+from gateway.sessions.manager import SessionManager
 
 
 @dataclass(frozen=True, slots=True)
 class StoreAddress:
-    """`opener` (`package.module:function`) is called with the URL, `prefix` and the options of `SessionManager`."""
+    """`opener` (`package.module:function`) is called with the URL and the options of `open_sessions`."""
 
     url: str
     prefix: str = "gateway"
@@ -22,5 +22,5 @@ class StoreAddress:
     def open(self, **options: Any) -> SessionManager:
         module, _, function = self.opener.partition(":")
         opener = getattr(importlib.import_module(module), function)
-        store: SessionManager = opener(self.url, prefix=self.prefix, **options)
+        store: SessionManager = opener(self.url, **{"prefix": self.prefix, "queue_limit": 1000, **options})
         return store

@@ -6,12 +6,15 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.model import Session, SessionKey, TurnState, new_turn_id
-from gateway.sessions.base import KeyTakenError, SessionManager, Turn
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.turn import Turn
+from gateway.sessions.values import KeyTakenError
 from gateway.testing.address import StoreAddress
 from gateway.testing.processes import Worker
 from gateway.testing.waiting import PATIENCE_SECONDS
@@ -29,7 +32,7 @@ class RemoteStore:
         worker.do(_warm_up, address, options)
 
     def do(self, verb: str, *args: Any, **kwargs: Any) -> Any:
-        """The manager's verb, done there."""
+        """The manager's verb (or one of a part of its store: `store.owners.find_key`), done there."""
         return self.worker.do(_call_store, self._address, self._options, verb, args, kwargs)
 
     def start(self, job: Callable[..., Any], *args: Any) -> Future[Any]:
@@ -38,7 +41,7 @@ class RemoteStore:
 
     def queue(self, key: SessionKey, **options: Any) -> RemoteTurn:
         """Sends for the session's turn, without waiting for it."""
-        options = {"turn_id": new_turn_id(), "wait_seconds": PATIENCE_SECONDS, "queue_limit": 100, **options}
+        options = {"turn_id": new_turn_id(), "wait_seconds": PATIENCE_SECONDS, **options}
         held = self.worker.start(_take, self._address, self._options, key, options)
         return RemoteTurn(self.worker, options["turn_id"], held)
 
@@ -58,7 +61,7 @@ class RemoteTurn:
         self._worker = worker
 
     def do(self, verb: str, *args: Any, **kwargs: Any) -> Any:
-        """The turn's verb, or one that the manager does with it (`forget`, `begin_erasure`)."""
+        """The turn's verb, done there."""
         return self._worker.do(_call_turn, self.turn_id, verb, args, kwargs)
 
     def leave(self) -> None:
@@ -98,7 +101,7 @@ def _warm_up(address: StoreAddress, options: Options) -> None:
 def _call_store(
     address: StoreAddress, options: Options, verb: str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    return getattr(_open(address, options), verb)(*args, **kwargs)
+    return attrgetter(verb)(_open(address, options))(*args, **kwargs)
 
 
 def _call_job(address: StoreAddress, options: Options, job: Callable[..., Any], args: tuple[Any, ...]) -> Any:
@@ -163,7 +166,7 @@ def rush(store: SessionManager, key: SessionKey, marker: Path, threads: int, nam
     to in the end."""
 
     def one(index: int) -> str:
-        with store.turn(key, wait_seconds=PATIENCE_SECONDS * 2, queue_limit=1000) as turn:
+        with store.turn(key, wait_seconds=PATIENCE_SECONDS * 2) as turn:
             with alone(marker):
                 session = turn.session or turn.bind(f"conv_{name}_{index}")
                 turn.begin()

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from gateway.model import SessionKey, TurnState
-from gateway.sessions.base import GIVEN_LIFETIME_MS, ResponseOwner, SessionManager
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import ResponseOwner, Retention
 from gateway.testing.contract import KEY, OpenStore, StoreContract, make_session, run_turn
 from gateway.testing.waiting import Clock, eventually
 
@@ -46,30 +47,30 @@ class GivensContract(StoreContract):
     def test_it_is_nobodys_once_its_session_is_erased(self, store: SessionManager) -> None:
         run_turn(store, response_id="resp_1")
         with store.turn(KEY, erasing=True) as turn:
-            erasure = store.begin_erasure(turn)
+            erasure = turn.begin_erasure()
         store.finish_erasure(erasure)
         assert store.response_owner("", "resp_1") is None
 
     def test_it_is_nobodys_once_its_session_is_forgotten(self, store: SessionManager) -> None:
         run_turn(store, response_id="resp_1")
         with store.turn(KEY) as turn:
-            store.forget(turn)
+            turn.forget()
         assert store.response_owner("", "resp_1") is None
 
     def test_what_was_given_is_forgotten_after_thirty_days(self, open_store: OpenStore) -> None:
         clock = Clock()
         store = open_store(clock=clock)
         for number in range(3):
-            store._remember("", [f"resp_{number}"], store.now() + 1)
+            store.store.owners.remember("", [f"resp_{number}"], store.now() + 1)
         store.remember("", ["resp_young"])
         clock.advance(1)
         for _ in range(2):
-            store.expire(limit=2)
+            store.prune(limit=2)
         for number in range(3):
             # A server's own clock may be the one that counts.
             eventually(lambda number=number: store.response_owner("", f"resp_{number}") is None)  # type: ignore[misc]
         assert store.response_owner("", "resp_young") is not None
-        assert GIVEN_LIFETIME_MS == 30 * 86_400_000
+        assert Retention().given_ms == 30 * 86_400_000
 
     def test_a_reply_that_reached_nobody_is_claimed_once(self, store: SessionManager) -> None:
         make_session(store)

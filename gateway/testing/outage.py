@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager, suppress
 import pytest
 
 from gateway.errors import StoreUnavailableError
-from gateway.model import Session, SessionKey, TurnRecord, TurnState
-from gateway.sessions.base import Filter, SessionManager
+from gateway.model import SessionKey, TurnRecord, TurnState
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import Filter, Use
 from gateway.testing.contract import KEY, StoreContract, make_session, run_turn
 from gateway.testing.errands import in_threads
 from gateway.testing.waiting import eventually
@@ -36,9 +37,9 @@ class OutageContract(StoreContract):
             lambda: store.turn_record(KEY, record.turn_id),
             lambda: store.turns(KEY),
             lambda: store.erasures(),
-            lambda: store.response_ids(KEY, "conv_1"),
-            lambda: store.key("ci"),
-            lambda: store.keys(),
+            lambda: store.store.records.responses(KEY, "conv_1", 100),
+            lambda: store.store.owners.find_key("ci"),
+            lambda: store.store.owners.keys(),
             lambda: store.expire(),
             lambda: store.update(KEY, data={"a": 1}),
             lambda: store.ping(),
@@ -78,16 +79,16 @@ class OutageContract(StoreContract):
     ) -> None:
         make_session(store)
         failures: list[StoreUnavailableError] = []
-        finish = store._finish
+        finish = store.store.records.finish
 
-        def watched(record: TurnRecord, session: Session | None) -> None:
+        def watched(record: TurnRecord, use: Use | None) -> None:
             try:
-                finish(record, session)
+                finish(record, use)
             except StoreUnavailableError as exc:
                 failures.append(exc)
                 raise
 
-        monkeypatch.setattr(store, "_finish", watched)
+        monkeypatch.setattr(store.store.records, "finish", watched)
 
         def job(number: int) -> None:
             if number == 0:
@@ -118,7 +119,7 @@ class OutageContract(StoreContract):
 
         def insist(number: int) -> None:
             while True:
-                with suppress(StoreUnavailableError), store.turn(KEY, queue_limit=100) as turn:
+                with suppress(StoreUnavailableError), store.turn(KEY) as turn:
                     found.append(turn.session or turn.bind(f"conv_second_{number}"))
                     return
                 next(tries)

@@ -2,7 +2,7 @@
 
 With tenants a member's name is `TENANT/ID`, split at the last slash (an id has none). The name rules: a `session_id`
 inside the record that says otherwise is put right when the record is next written. Fields that the gateway does not
-know are kept.
+know are kept. What is encrypted is a text where an object would be, and is opened by nobody here.
 
 A member in the usual layout is a run of bytes of its own, so that a file of which one record has changed is read by
 comparing and written by joining; only what changed is parsed and encoded.
@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
 
 import orjson
 
-from gateway.model import JSON, Session, SessionKey, Status, parse_time
-from gateway.sessions.sealing import PLAIN, SealedError, Sealing, is_sealed
+from gateway.model import JSON, SessionKey, Status, encode_time, parse_time
+from gateway.sessions.sealing import is_sealed
+from gateway.sessions.values import StoredSession
 
 HEAD, SEPARATOR, TAIL = b"{\n  ", b",\n  ", b"\n}\n"
 EMPTY = b"{}\n"
@@ -36,9 +38,6 @@ _DEFAULTS: JSON = {
     "turns": 0,
 }
 
-SEALED = ("data", "metadata")
-"""The fields that are a text instead of an object when they are encrypted."""
-
 _RUN = 64  # records compared at a time
 
 
@@ -49,7 +48,7 @@ class CorruptError(Exception):
 class Entry(NamedTuple):
     """A record as it is used, and its member as it stands in the file: `"name": {…}`."""
 
-    session: Session
+    session: StoredSession
     member: bytes
 
 
@@ -58,21 +57,49 @@ def name_of(key: SessionKey) -> str:
     return f"{key.tenant}/{key.session_id}" if key.tenant else key.session_id
 
 
-def encode_entry(session: Session, before: Entry | None, sealing: Sealing) -> Entry:
+def encode_entry(session: StoredSession, before: Entry | None) -> Entry:
     """The entry that `session` makes out of the one `before`: every field that it does not know stays as it was."""
     record = _parse_member(before.member)[1] if before is not None else {}
-    for name, value in session.as_dict().items():
+    for name, value in _fields_of(session).items():
         # The original's four fields, and what says anything: half the bytes in every rewrite of every session.
         if name in record or name not in _DEFAULTS or value != _DEFAULTS[name]:
-            sealed = sealing.seal(session.key, name, value) if name in SEALED else ""
-            record[name] = sealed if is_sealed(sealed) else value
-    return Entry(session, _encode_member(name_of(session.key), record))
+            record[name] = value
+    return Entry(replace(session, revision=_revision(session)), _encode_member(name_of(session.key), record))
 
 
-def parse_entry(member: bytes, sealing: Sealing) -> Entry:
+def parse_entry(member: bytes) -> Entry:
     """The entry of one member in the usual layout."""
     name, record = _parse_member(member)
-    return Entry(parse_record(name, record, 1, sealing), member)
+    return Entry(parse_record(name, record, 1), member)
+
+
+def _fields_of(session: StoredSession) -> JSON:
+    return {
+        "session_id": session.session_id,
+        "conversation_id": session.conversation_id,
+        "created_at": encode_time(session.created_at),
+        "last_used": encode_time(session.last_used),
+        "expires_at": encode_time(session.expires_at),
+        "status": session.status.value,
+        "user_id": session.user_id,
+        "data": _readable(session.data),
+        "metadata": _readable(session.metadata),
+        "generation": session.generation,
+        "turns": session.turns,
+    }
+
+
+def _readable(text: str) -> str | JSON:
+    """What a person finds in the file."""
+    if is_sealed(text):
+        return text
+    value: JSON = orjson.loads(text)
+    return value
+
+
+def _revision(session: StoredSession) -> int:
+    """Another one for another text, whoever wrote it: a hand that edits the file counts nothing up."""
+    return hash((session.data, session.metadata, session.status, session.user_id))
 
 
 def encode_file(entries: Iterable[Entry]) -> Iterator[bytes]:
@@ -89,16 +116,16 @@ def encode_file(entries: Iterable[Entry]) -> Iterator[bytes]:
     yield TAIL
 
 
-def parse_file(content: bytes, known: Mapping[str, Entry], sealing: Sealing) -> dict[str, Entry]:
+def parse_file(content: bytes, known: Mapping[str, Entry]) -> dict[str, Entry]:
     """The entries in `content`, in its order. Those whose bytes are as in `known` are taken from there.
     `CorruptError` unless every record can be used."""
     if not content:
         raise CorruptError("is empty (0 bytes), which is not JSON")
-    entries = _parse_members(content, known, sealing)
-    return entries if entries is not None else _parse_any(content, sealing)
+    entries = _parse_members(content, known)
+    return entries if entries is not None else _parse_any(content)
 
 
-def _parse_members(content: bytes, known: Mapping[str, Entry], sealing: Sealing) -> dict[str, Entry] | None:
+def _parse_members(content: bytes, known: Mapping[str, Entry]) -> dict[str, Entry] | None:
     """None when the file is not in the usual layout, or not valid at all."""
     end = len(content) - (2 if content.endswith(b"\n}") else 3)
     if not content.startswith(HEAD + b'"') or not content.startswith(b"\n}", end):
@@ -139,7 +166,7 @@ def _parse_members(content: bytes, known: Mapping[str, Entry], sealing: Sealing)
             if found and found.member == member:
                 entry = found
             else:
-                entry = Entry(parse_record(name, record, count, sealing), member)
+                entry = Entry(parse_record(name, record, count), member)
             if found:  # the comparison goes on behind it, wherever it stood
                 places = places or {name: place for place, name in enumerate(names)}
                 place = places[name] + 1
@@ -148,7 +175,7 @@ def _parse_members(content: bytes, known: Mapping[str, Entry], sealing: Sealing)
     return entries if count == len(entries) else None
 
 
-def _parse_any(content: bytes, sealing: Sealing) -> dict[str, Entry]:
+def _parse_any(content: bytes) -> dict[str, Entry]:
     """Any layout. Slower and stricter than orjson, which takes the last of two members of the same name."""
     try:
         whole = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_no_name_twice, parse_constant=_no_constant)
@@ -160,7 +187,7 @@ def _parse_any(content: bytes, sealing: Sealing) -> dict[str, Entry]:
         raise CorruptError(f"holds {_kind(whole)} where an object of sessions should be")
     entries: dict[str, Entry] = {}
     for number, (name, record) in enumerate(whole.items(), 1):
-        session = parse_record(name, record, number, sealing)
+        session = parse_record(name, record, number)
         try:
             entries[name] = Entry(session, _encode_member(name, record))
         except TypeError as exc:  # half a surrogate pair, or an integer of more than 64 bits
@@ -192,14 +219,14 @@ def _encode_member(name: str, record: JSON) -> bytes:
     return orjson.dumps({name: record}, option=orjson.OPT_INDENT_2)[len(HEAD) : -len(b"\n}")]
 
 
-def parse_record(name: str, record: object, number: int, sealing: Sealing = PLAIN) -> Session:
+def parse_record(name: str, record: object, number: int) -> StoredSession:
     """The session in a record: the four fields of the original are needed, the others have defaults."""
     if not isinstance(record, dict):
         raise CorruptError(f"is not a file of sessions: its member {number} is {_kind(record)}, not a record")
     tenant, _, session_id = name.rpartition("/")
-    field = _Fields(_unsealed(SessionKey(tenant, session_id), record, number, sealing), number)
+    field = _Fields(record, number)
     field("session_id", str, default=session_id)
-    return Session(
+    session = StoredSession(
         tenant=tenant,
         session_id=session_id,
         conversation_id=field("conversation_id", str),
@@ -208,24 +235,12 @@ def parse_record(name: str, record: object, number: int, sealing: Sealing = PLAI
         expires_at=field("expires_at", str, parse_time, default=None),
         status=field("status", str, Status, default=Status.ACTIVE),
         user_id=field("user_id", str, default=None),
-        data=field("data", dict, default={}),
-        metadata=field("metadata", dict, default={}),
+        data=field.text("data"),
+        metadata=field.text("metadata"),
         generation=field("generation", int, default=1),
         turns=field("turns", int, default=0),
     )
-
-
-def _unsealed(key: SessionKey, record: JSON, number: int, sealing: Sealing) -> JSON:
-    """The record with its sealed fields opened."""
-    opened: JSON = {}
-    for name in SEALED:
-        text = record.get(name)
-        if isinstance(text, str) and is_sealed(text):
-            try:
-                opened[name] = sealing.unseal(key, name, text)
-            except SealedError as exc:
-                raise CorruptError(f"cannot be used: {name!r} of record {number} {exc}") from exc
-    return {**record, **opened} if opened else record
+    return replace(session, revision=_revision(session))
 
 
 class _Fields(NamedTuple):
@@ -248,6 +263,14 @@ class _Fields(NamedTuple):
         except ValueError as exc:
             what = f"must be one of {', '.join(Status)}" if convert is Status else "is not an ISO 8601 time"
             raise CorruptError(f"cannot be used: {name!r} of record {self.number} {what}") from exc
+
+    def text(self, name: str) -> str:
+        """An object as it is stored; one that is encrypted is a text already."""
+        value = self.record.get(name)
+        if isinstance(value, str) and is_sealed(value):
+            return value
+        value = self(name, dict, default={})
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if value else "{}"
 
 
 def _kind(value: object) -> str:

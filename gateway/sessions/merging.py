@@ -7,7 +7,7 @@ from enum import StrEnum
 from gateway.model import Session, Status
 
 
-class Placing(StrEnum):
+class Merge(StrEnum):
     """What became, or would become, of a session that is put into a store."""
 
     MADE = "made"
@@ -17,10 +17,10 @@ class Placing(StrEnum):
 
     @property
     def writes(self) -> bool:
-        return self in (Placing.MADE, Placing.UPDATED)
+        return self in (Merge.MADE, Merge.UPDATED)
 
 
-def place(found: Session | None, session: Session, *, replace: bool) -> Placing:
+def merge(found: Session | None, session: Session, *, replace: bool) -> Merge:
     """Whether `session` may take the place of what was found.
 
     The same conversation, used since, is a later state of the same mapping and takes its place. Anything else that
@@ -28,10 +28,10 @@ def place(found: Session | None, session: Session, *, replace: bool) -> Placing:
     for it would come back to life.
     """
     if found is None:
-        return Placing.MADE
+        return Merge.MADE
     if found == session:
-        return Placing.SAME
+        return Merge.SAME
     if found.status is Status.ERASING:
-        return Placing.REFUSED
+        return Merge.REFUSED
     same = (found.conversation_id, found.generation) == (session.conversation_id, session.generation)
-    return Placing.UPDATED if replace or (same and found.last_used < session.last_used) else Placing.REFUSED
+    return Merge.UPDATED if replace or (same and found.last_used < session.last_used) else Merge.REFUSED

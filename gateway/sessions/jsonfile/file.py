@@ -19,11 +19,10 @@ from typing import Any, TypeVar
 import filelock
 
 from gateway.errors import StoreUnavailableError
-from gateway.sessions.jsonfile.recent import Recent, Stamp
-from gateway.sessions.jsonfile.records import CorruptError, Entry, encode_file, parse_file
-from gateway.sessions.jsonfile.replacing import clean, replace_file, sync_folder
+from gateway.sessions.jsonfile.changes import Changes, Stamp
+from gateway.sessions.jsonfile.format import CorruptError, Entry, encode_file, parse_file
+from gateway.sessions.jsonfile.atomic import clean, replace_file, sync_folder
 from gateway.sessions.jsonfile.snapshot import Draft, Edit, Snapshot
-from gateway.sessions.sealing import PLAIN, Sealing
 
 T = TypeVar("T")
 
@@ -43,17 +42,16 @@ class SessionsFile:
     `path` is followed once, so that a link stays a link and all who come by it share one lock.
     """
 
-    def __init__(self, path: Path, *, lock_seconds: float = LOCK_SECONDS, sealing: Sealing = PLAIN) -> None:
+    def __init__(self, path: Path, *, lock_seconds: float = LOCK_SECONDS) -> None:
         self.path = Path(os.path.realpath(path))
         self.folder = self.path.with_name(self.path.name + ".d")
         self.folder.mkdir(exist_ok=True)
-        self._sealing = sealing
         self._snapshot = Snapshot(None, {})
         self._pinned: int | None = None
         self._outdated: deque[int] = deque()
         self._missed_at: float | None = None
         self._loading = threading.Lock()
-        self._recent = Recent(self.folder / "recent", sealing)
+        self._changes = Changes(self.folder / "changes")
         self._queue: deque[Edit[Any]] = deque()
         self._leading = threading.Lock()
         self._lock = filelock.FileLock(
@@ -136,7 +134,7 @@ class SessionsFile:
             if not stat.S_ISREG(status.st_mode):
                 raise self._unavailable("is not a file")
             if known.stamp is not None:
-                entries = self._recent.follow(known.entries, known.stamp, Stamp.of(status))
+                entries = self._changes.follow(known.entries, known.stamp, Stamp.of(status))
                 if entries is not None:
                     return Snapshot(Stamp.of(status), entries)
             while True:
@@ -149,7 +147,7 @@ class SessionsFile:
             raise self._unavailable(f"cannot be read: {exc.strerror}") from exc
         self.parses += 1
         try:
-            return Snapshot(before, parse_file(content, known.entries, self._sealing))
+            return Snapshot(before, parse_file(content, known.entries))
         except CorruptError as exc:
             raise self._unavailable(f"{exc}. It is left as it is: mend it, or move it away to begin anew") from exc
 
@@ -192,7 +190,7 @@ class SessionsFile:
                 entries = dict(before.entries)
                 changes: dict[str, Entry | None] = {}
                 for edit in edits:
-                    for name, entry in edit.apply(entries, self._sealing).items():
+                    for name, entry in edit.apply(entries).items():
                         changes[name] = entry
                         if entry is None:
                             entries.pop(name, None)
@@ -230,7 +228,7 @@ class SessionsFile:
             if self._stamp() != before:
                 raise self._unavailable("was changed by somebody else while it was being written")
             if before is not None:
-                self._recent.add(before, stamp, changes)
+                self._changes.add(before, stamp, changes)
 
         descriptor, stamp = replace_file(
             self.path, encode_file(entries.values()), before=before, folder=self.folder, ready=ready

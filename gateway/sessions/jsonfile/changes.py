@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import orjson
 
-from gateway.sessions.jsonfile.records import CorruptError, Entry, parse_entry
-from gateway.sessions.sealing import Sealing
+from gateway.sessions.jsonfile.format import CorruptError, Entry, parse_entry
 
 _KEEP_BYTES = 256 * 1024
 _LINE_BYTES = 16 * 1024  # what changes more at once is read from the file
@@ -35,12 +34,11 @@ class Stamp(NamedTuple):
         return cls(status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
 
 
-class Recent:
+class Changes:
     """The last rewrites, oldest first, one a line. Written under the file's lock, read without it."""
 
-    def __init__(self, path: Path, sealing: Sealing) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._sealing = sealing
 
     def add(self, before: Stamp, after: Stamp, changes: Mapping[str, Entry | None]) -> None:
         """Before the new version takes its place, so that it is never there without its line. What was dropped leaves
@@ -84,7 +82,7 @@ class Recent:
                     if member is None:
                         changed.pop(name, None)
                     else:
-                        changed[name] = parse_entry(member.encode(), self._sealing)
+                        changed[name] = parse_entry(member.encode())
         except (OSError, ValueError, TypeError, AttributeError, CorruptError):
             return None
         return changed

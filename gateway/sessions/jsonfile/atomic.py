@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.sessions.jsonfile.recent import Stamp
+from gateway.sessions.jsonfile.changes import Stamp
 
 _BUFFER_BYTES = 256 * 1024
 _TEMPORARY = ".tmp"

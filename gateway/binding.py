@@ -1,4 +1,4 @@
-"""A new conversation for a session: made, filled, and only then bound. Either all of it is, or the session is as it was."""
+"""A new conversation for a session: made, filled, and only then bound. All of it, or the session is as it was."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Erasing: a conversation's items, the conversation, the stored responses of its turns, and only then the mapping.
 
 Every step can be repeated, and what is already gone counts as done: an erasure that was cut off, by a failing provider
-or by a crash, is finished by whoever tries next. No log line of an erasure names what was erased: counts, error codes
-and the provider's own request ids are what an operator needs.
+or by a crash, is finished by whoever tries next, from where it was left. One that failed is let rest, each time longer,
+so that it costs little and holds nobody up. No log line of an erasure names what was erased: counts, error codes and
+the provider's own request ids are what an operator needs.
 """
 
 from __future__ import annotations
@@ -24,15 +25,21 @@ from gateway.metrics.series import ERASURES, ITEMS_ERASED, RESPONSES_ERASED
 from gateway.model import JSON, Session, SessionKey, encode_time
 from gateway.providers.base import Provider
 from gateway.providers.retry import Patience
-from gateway.sessions.base import Erasure, SessionManager
+from gateway.sessions import SessionManager
+from gateway.sessions.values import DAY_MS, Erasure
 
 log = logging.getLogger("gateway.erasures")
 
-ITEMS_AT_ONCE = 500
-"""How many items one attempt removes: the provider takes them one by one, and nobody waits for minutes."""
+AT_ONCE = 500
+"""How many items and stored responses one attempt deletes: the provider takes them one by one, and nobody waits for
+minutes."""
 
-REQUEST_SECONDS = 15.0
-"""How long a request works at it before it leaves the rest to the sweeper."""
+RESPONSES_A_STEP = 20
+"""How many stored responses are deleted before the store is told: so many, at most, are tried twice after a crash."""
+
+FIRST_REST_MS = 30_000
+LONGEST_REST_MS = DAY_MS
+"""How long an erasure that failed is let rest: twice as long each time."""
 
 MORE = "more_items"
 """The reason of an attempt that removed as much as one attempt may, and left more."""
@@ -61,6 +68,7 @@ class Unfinished:
     session_id: str
     conversation_id: str
     items_deleted: int
+    responses_deleted: int
     reason: str
     """`more_items`, or the code of the error that stopped it."""
 
@@ -78,77 +86,115 @@ class Unfinished:
         }
 
 
+@dataclass(slots=True)
+class _Attempt:
+    """How far one attempt at the provider has come, and where it is to end."""
+
+    most: int
+    budget: Patience | None
+    items: int = 0
+    responses: int = 0
+    steps: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        return self.steps >= self.most or (self.budget is not None and not self.budget.left_seconds)
+
+
 class Eraser:
     """Erases sessions of one store at one provider. Safe for threads."""
 
-    def __init__(self, sessions: SessionManager, provider: Provider, *, items_at_once: int = ITEMS_AT_ONCE) -> None:
+    def __init__(self, sessions: SessionManager, provider: Provider, *, at_once: int = AT_ONCE) -> None:
         self.sessions = sessions
-        self._provider = provider
-        self._items_at_once = items_at_once
+        self.provider = provider
+        self._at_once = at_once
 
     def erase_session(
         self,
         key: SessionKey,
         *,
-        wait_seconds: float = 0,
-        queue_limit: int = 16,
+        wait_seconds: float | None = None,
         check: Callable[[Session], None] | None = None,
         budget: Patience | None = None,
     ) -> Receipt | Unfinished:
         """Marks a session as erasing, in its turn, and erases it. One that is being erased already is tried again.
 
         `check` may refuse the session as it is then, by raising. What is not done when the `budget` is used up is left
-        to the sweeper. `TurnBusyError` when a turn of it runs for longer than `wait_seconds`.
+        to the sweeper. `TurnBusyError` when a turn of it runs for longer than `wait_seconds` (None: than turns wait).
         """
-        with self.sessions.turn(key, wait_seconds=wait_seconds, queue_limit=queue_limit, erasing=True) as turn:
+        with self.sessions.turn(key, wait_seconds=wait_seconds, erasing=True) as turn:
             if turn.session is None:
                 raise SessionNotFoundError()
             if check is not None:
                 check(turn.session)
-            return self.erase(self.sessions.begin_erasure(turn), budget)
+            return self.erase(turn.begin_erasure(), budget)
 
-    def resume(self, erasure: Erasure) -> Receipt | Unfinished:
+    def erase_old(self, key: SessionKey, conversation_id: str, budget: Patience | None = None) -> Receipt | Unfinished:
+        """Erases a conversation that the session was bound to before: it was handed to the erasures as it was
+        replaced."""
+        return self.erase(Erasure(*key, conversation_id, requested_at=self.sessions.now(), whole=False), budget)
+
+    def resume(self, erasure: Erasure, budget: Patience | None = None) -> Receipt | Unfinished:
         """Tries an erasure again; `TurnBusyError` when somebody else is just at it."""
         if not erasure.whole:
             # The session goes on in another conversation, and is not held up for its old one.
-            return self.erase(erasure)
-        key = SessionKey(erasure.tenant, erasure.session_id)
-        with self.sessions.turn(key, wait_seconds=0, erasing=True):
-            return self.erase(erasure)
+            return self.erase(erasure, budget)
+        with self.sessions.turn(erasure.key, wait_seconds=0, erasing=True):
+            return self.erase(erasure, budget)
 
     def erase(self, erasure: Erasure, budget: Patience | None = None) -> Receipt | Unfinished:
         """One attempt at the provider, and the end of the mapping if it came through. A failing provider is no error
         here; a store that does not answer is."""
-        if _is_used_up(budget):
-            return Unfinished(erasure.session_id, erasure.conversation_id, 0, MORE)
+        attempt = _Attempt(self._at_once, budget)
+        if attempt.is_over:
+            self.leave(erasure)
+            return Unfinished(erasure.session_id, erasure.conversation_id, 0, 0, MORE)
         try:
-            outcome = self._erase(erasure, budget)
+            reason = self._try(erasure, attempt)
         except StoreUnavailableError:
             ERASURES.labels("failed").inc()
             raise
-        ITEMS_ERASED.inc(outcome.items_deleted)
-        if isinstance(outcome, Receipt):
-            RESPONSES_ERASED.inc(outcome.responses_deleted)
+        except Exception:
+            self._let_rest(erasure)
+            raise
+        finally:
+            ITEMS_ERASED.inc(attempt.items)
+            RESPONSES_ERASED.inc(attempt.responses)
+        names = (erasure.session_id, erasure.conversation_id)
+        if reason is None:
             ERASURES.labels("done").inc()
+            return Receipt(*names, attempt.items, True, attempt.responses, self.sessions.now())
+        outcome = Unfinished(*names, attempt.items, attempt.responses, reason)
+        ERASURES.labels("failed" if outcome.failed else "unfinished").inc()
+        if outcome.failed:
+            self._let_rest(erasure)
         else:
-            ERASURES.labels("failed" if outcome.failed else "unfinished").inc()
+            self.leave(replace(erasure, attempts=0))
         return outcome
 
-    def _erase(self, erasure: Erasure, budget: Patience | None) -> Receipt | Unfinished:
-        items = 0
-        more = Unfinished(erasure.session_id, erasure.conversation_id, items, MORE)
+    def leave(self, erasure: Erasure) -> None:
+        """Whoever asks next may try it."""
+        self.sessions.postpone(replace(erasure, not_before=self.sessions.now()))
+
+    def _let_rest(self, erasure: Erasure) -> None:
+        rest_ms = min(FIRST_REST_MS * 2**erasure.attempts, LONGEST_REST_MS)
+        not_before = self.sessions.now() + rest_ms
+        self.sessions.postpone(replace(erasure, attempts=erasure.attempts + 1, not_before=not_before))
+
+    def _try(self, erasure: Erasure, attempt: _Attempt) -> str | None:
+        """Why it is not finished; None when it is."""
         try:
             try:
-                for _ in each_removed(self._provider, erasure.conversation_id):
-                    items += 1
-                    if items >= self._items_at_once or _is_used_up(budget):
-                        return replace(more, items_deleted=items)
-                self._call(lambda: self._provider.delete_conversation(erasure.conversation_id))
+                for _ in each_removed(self.provider, erasure.conversation_id):
+                    attempt.items += 1
+                    attempt.steps += 1
+                    if attempt.is_over:
+                        return MORE
+                self._call(lambda: self.provider.delete_conversation(erasure.conversation_id))
             except ConversationGoneError:
                 pass
-            responses, all_gone = self._delete_responses(erasure, budget)
-            if not all_gone:
-                return replace(more, items_deleted=items)
+            if not self._delete_responses(erasure, attempt):
+                return MORE
             self.sessions.finish_erasure(erasure)
         except StoreUnavailableError:
             raise
@@ -157,34 +203,29 @@ class Eraser:
                 "an erasure is not finished yet: %s (provider request %s), %d items deleted",
                 exc.code,
                 exc.upstream_request_id,
-                items,
+                attempt.items,
             )
-            return Unfinished(erasure.session_id, erasure.conversation_id, items, exc.code)
-        return Receipt(
-            erasure.session_id,
-            erasure.conversation_id,
-            items_deleted=items,
-            conversation_deleted=True,
-            responses_deleted=responses,
-            erased_at=self.sessions.now(),
-        )
+            return exc.code
+        return None
 
-    def _delete_responses(self, erasure: Erasure, budget: Patience | None) -> tuple[int, bool]:
-        """How many were deleted, and whether none is left."""
-        count = 0
-        key = SessionKey(erasure.tenant, erasure.session_id)
-        for response_id in self.sessions.response_ids(key, erasure.conversation_id):
-            if _is_used_up(budget):
-                return count, False
-            with suppress(NotFoundError):
-                self._call(lambda response_id=response_id: self._provider.delete_response(response_id))  # type: ignore[misc]
-                count += 1
-        return count, True
+    def _delete_responses(self, erasure: Erasure, attempt: _Attempt) -> bool:
+        """True when none is left."""
+        while response_ids := self.sessions.responses(erasure, RESPONSES_A_STEP):
+            gone: list[str] = []
+            try:
+                for response_id in response_ids:
+                    if attempt.is_over:
+                        return False
+                    attempt.steps += 1
+                    with suppress(NotFoundError):
+                        self._call(lambda response_id=response_id: self.provider.delete_response(response_id))  # type: ignore[misc]
+                        attempt.responses += 1
+                    gone.append(response_id)
+            finally:
+                # An attempt that fails here leaves to the next one what is left, and no more.
+                self.sessions.drop_responses(erasure, gone)
+        return True
 
     @staticmethod
     def _call(function: Callable[[], None]) -> None:
         Patience(RETRY_SECONDS).call(function)
-
-
-def _is_used_up(budget: Patience | None) -> bool:
-    return budget is not None and not budget.left_seconds

@@ -1,5 +1,4 @@
-"""A session's history under a new conversation, a second session, or a new name. Atomic from outside: at no moment has
-the session no conversation, or two."""
+"""POST /sessions/ID/reset, /fork and /rename."""
 
 from __future__ import annotations
 
@@ -7,16 +6,15 @@ from dataclasses import asdict
 
 from flask import Blueprint, Response
 
-from gateway.errors import InvalidRequestError, SessionExistsError, SessionNotFoundError, UserMismatchError
-from gateway.history.copying import Copied, copy_history
-from gateway.lifecycle.erasures import REQUEST_SECONDS, Receipt
-from gateway.model import JSON, SessionKey, new_session_id, parse_session_id
-from gateway.providers.retry import Patience
-from gateway.sessions.base import Erasure
+from gateway.errors import InvalidRequestError
+from gateway.lifecycle.sessions import fork as fork_session
+from gateway.lifecycle.sessions import rename as rename_session
+from gateway.lifecycle.sessions import reset as reset_session
+from gateway.model import JSON, new_session_id, parse_session_id
 from gateway.web import fields, query
 from gateway.web.access import audited, owner
 from gateway.web.api import bodies
-from gateway.web.lookup import held, key_of, queue_limit, readable_session_of
+from gateway.web.lookup import erasing_budget, key_of
 from gateway.web.requests import gateway, parse_body
 from gateway.web.sessions import eraser, session_reply
 
@@ -32,25 +30,10 @@ def reset(session_id: str) -> Response:
     fields.only(body, bodies.Reset)
     keep_history = fields.flag(body, "keep_history", False)
     erase_old = fields.flag(body, "erase_old", True)
-    copied = Copied()
-    with held(session_id) as (turn, session):
-        old_id = session.conversation_id
-
-        def fill(made_id: str) -> None:
-            nonlocal copied
-            if keep_history:
-                copied = copy_history(gateway().provider, old_id, made_id)
-
-        patience = Patience(gateway().busy_wait_seconds)
-        bound = gateway().bind_conversation(turn, patience, fill=fill, erase_old=erase_old)
-    became = "kept"
-    if erase_old:
-        # The turn is free by now: the next one need not wait for this.
-        old = Erasure(*session.key, old_id, requested_at=gateway().sessions.now(), whole=False)
-        became = "erased" if isinstance(eraser().erase(old, Patience(REQUEST_SECONDS)), Receipt) else "erasing"
-    # What clients edited meanwhile is not in what was bound.
-    now = gateway().sessions.get(session.key) or bound
-    return session_reply(now, **asdict(copied), old_conversation=became)
+    done = reset_session(
+        eraser(), key_of(session_id), keep_history=keep_history, erase_old=erase_old, budget=erasing_budget()
+    )
+    return session_reply(done.session, **asdict(done.copied), old_conversation=done.old_conversation)
 
 
 @blueprint.post("/fork")
@@ -61,40 +44,9 @@ def fork(session_id: str) -> Response:
     fields.only(body, bodies.Fork)
     target_id = parse_session_id(body["session_id"]) if "session_id" in body else new_session_id()
     user_id = owner(fields.optional_text(body, "user_id"))
-    source = readable_session_of(session_id).key
-    target = SessionKey(source.tenant, target_id)
-    if target == source:
-        raise SessionExistsError(param="session_id")
-    copied = Copied()
-    patience = Patience(gateway().busy_wait_seconds)
-    sessions = gateway().sessions
-    # Both are held, always in the same order: two forks that cross do not wait for each other for ever.
-    first, second = sorted((source, target))
-    with (
-        sessions.turn(first, wait_seconds=patience.left_seconds, queue_limit=queue_limit()) as one,
-        sessions.turn(second, wait_seconds=patience.left_seconds, queue_limit=queue_limit()) as other,
-    ):
-        origin, copy = (one, other) if first == source else (other, one)
-        session = origin.session
-        if session is None:
-            raise SessionNotFoundError()
-        if copy.session is not None:
-            raise SessionExistsError(param="session_id")
-
-        def fill(made_id: str) -> None:
-            nonlocal copied
-            copied = copy_history(gateway().provider, session.conversation_id, made_id)
-
-        made = gateway().bind_conversation(
-            copy,
-            patience,
-            user_id=user_id or session.user_id,
-            data=session.data,
-            metadata=session.metadata,
-            fill=fill,
-        )
+    made = fork_session(gateway().sessions, gateway().provider, key_of(session_id), target_id, user_id=user_id)
     audited("session_forked", session_id, made=target_id)
-    return session_reply(made, 201, **asdict(copied))
+    return session_reply(made.session, 201, **asdict(made.copied))
 
 
 @blueprint.post("/rename")
@@ -107,11 +59,6 @@ def rename(session_id: str) -> Response:
         raise InvalidRequestError("session_id is needed: the session's new id.", param="session_id")
     new_id = parse_session_id(body["session_id"])
     user_id = owner(fields.optional_text(body, "user_id"))
-    session = readable_session_of(session_id)
-    # A session's user changes here only, and only from none: what was read is still so in the turn.
-    if None not in (user_id, session.user_id) and user_id != session.user_id:
-        raise UserMismatchError(param="user_id")
-    wait_seconds = gateway().busy_wait_seconds
-    renamed = gateway().sessions.rename(key_of(session_id), new_id, user_id=user_id, wait_seconds=wait_seconds)
+    renamed = rename_session(gateway().sessions, key_of(session_id), new_id, user_id=user_id)
     audited("session_renamed", session_id, renamed=new_id, user_id=user_id)
     return session_reply(renamed)

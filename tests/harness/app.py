@@ -77,7 +77,8 @@ class House:
         self.app.sweeper.stop()
         self.sessions = sessions
         self.eraser: Eraser = self.app.eraser
-        self.sweeper = Sweeper(self.eraser)
+        # In a test both clocks are the store's.
+        self.sweeper = Sweeper(self.eraser, uptime=lambda: sessions.now() * 1000)
         self.client = self.app.test_client()
 
     def close(self) -> None:

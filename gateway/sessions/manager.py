@@ -21,7 +21,7 @@ from gateway.errors import (
 )
 from gateway.model import Session, SessionKey, Status, TurnRecord, new_turn_id
 from gateway.sessions.codec import Codec
-from gateway.sessions.merging import Merge, merge
+from gateway.sessions.merging import Merge, put
 from gateway.sessions.queueing import take
 from gateway.sessions.store import Store
 from gateway.sessions.turn import Holdings, Turn
@@ -31,7 +31,6 @@ from gateway.sessions.values import (
     Lifetime,
     Page,
     ResponseOwner,
-    StoredSession,
 )
 from gateway.sessions.waiters import Waiters
 
@@ -121,23 +120,7 @@ class SessionManager:
         Nothing but an older state of the same mapping is overwritten without `replace` (see `merging.merge`); a mapping
         is written whole or not at all, and can be read by every process when this returns.
         """
-        merges: dict[SessionKey, Merge] = {}
-        pending = sessions
-        while pending:
-            found = self.store.sessions.get_many([session.key for session in pending])
-            changes: list[tuple[StoredSession | None, Session]] = []
-            for session in pending:
-                there = found.get(session.key)
-                known = None if there is None else self._codec.decode(there)
-                merges[session.key] = merge(known, session, replace=replace)
-                if merges[session.key].writes:
-                    if known is not None:
-                        known.opened()  # what cannot be read is not written over
-                    changes.append((there, session))
-            written = self.store.sessions.put([(there, self._codec.encode(session)) for there, session in changes])
-            # Of the others somebody else wrote the mapping in between: they are judged again.
-            pending = [session for (_, session), done in zip(changes, written, strict=True) if not done]
-        return [merges[session.key] for session in sessions]
+        return put(self.store, self._codec, sessions, replace=replace)
 
     def update(
         self,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
-from gateway.model import Session, Status
+from gateway.model import Session, SessionKey, Status
+from gateway.sessions.codec import Codec
+from gateway.sessions.store import Store
+from gateway.sessions.values import StoredSession
 
 
 class Merge(StrEnum):
@@ -35,3 +39,24 @@ def merge(found: Session | None, session: Session, *, replace: bool) -> Merge:
         return Merge.REFUSED
     same = (found.conversation_id, found.generation) == (session.conversation_id, session.generation)
     return Merge.UPDATED if replace or (same and found.last_used < session.last_used) else Merge.REFUSED
+
+
+def put(store: Store, codec: Codec, sessions: Sequence[Session], *, replace: bool) -> Sequence[Merge]:
+    """Merges sessions, all of them different ones, into the store, and tells of each what became of it."""
+    merges: dict[SessionKey, Merge] = {}
+    pending = sessions
+    while pending:
+        found = store.sessions.get_many([session.key for session in pending])
+        changes: list[tuple[StoredSession | None, Session]] = []
+        for session in pending:
+            there = found.get(session.key)
+            known = None if there is None else codec.decode(there)
+            merges[session.key] = merge(known, session, replace=replace)
+            if merges[session.key].writes:
+                if known is not None:
+                    known.opened()  # what cannot be read is not written over
+                changes.append((there, session))
+        written = store.sessions.put([(there, codec.encode(session)) for there, session in changes])
+        # Of the others somebody else wrote the mapping in between: they are judged again.
+        pending = [session for (_, session), done in zip(changes, written, strict=True) if not done]
+    return [merges[session.key] for session in sessions]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 
 import pytest
 
@@ -11,9 +12,9 @@ from gateway.errors import StoreUnavailableError
 from gateway.model import SessionKey, TurnRecord, TurnState
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.values import Filter, Use
-from gateway.testing.contract import KEY, StoreContract, make_session, run_turn
+from gateway.testing.contract import KEY, OpenStore, StoreContract, make_session, run_turn
 from gateway.testing.errands import in_threads
-from gateway.testing.waiting import eventually
+from gateway.testing.waiting import PATIENCE_SECONDS, eventually
 
 Outage = Callable[[], AbstractContextManager[object]]
 
@@ -105,6 +106,27 @@ class OutageContract(StoreContract):
         (record,) = store.turns(KEY)
         assert (record.state, record.response_id) == (TurnState.COMPLETED, "resp_1")
         with store.turn(KEY, wait_seconds=0):
+            pass
+
+    def test_nobody_holds_a_session_once_the_store_is_back(self, open_store: OpenStore, outage: Outage) -> None:
+        """Neither who held it nor those who waited could be taken out while it was away; leases would last for long."""
+        store = open_store(lease_seconds=600.0)
+        ended = []
+
+        def wait() -> None:
+            with suppress(StoreUnavailableError), store.turn(KEY):
+                pass
+            ended.append(True)
+
+        with ExitStack() as stack:
+            stack.enter_context(store.turn(KEY))
+            for number in range(3):
+                threading.Thread(target=wait, daemon=True).start()
+                eventually(lambda number=number: store.waiters.count > number)  # type: ignore[misc]
+            with outage():
+                eventually(lambda: len(ended) == 3)
+                stack.close()
+        with store.turn(KEY, wait_seconds=PATIENCE_SECONDS):
             pass
 
     def test_leaving_raises_nothing(self, store: SessionManager, outage: Outage) -> None:

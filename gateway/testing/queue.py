@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import QueueFullError, ShuttingDownError, TurnBusyError
-from gateway.model import SessionKey, TurnState, new_turn_id
+from gateway.errors import QueueFullError, ShuttingDownError, StoreUnavailableError, TurnBusyError
+from gateway.model import SessionKey, TurnRecord, TurnState, new_turn_id
 from gateway.sessions import queueing
 from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import Standing
 from gateway.testing.address import StoreAddress
 from gateway.testing.contract import (
     KEY,
@@ -177,6 +178,23 @@ class QueueContract(StoreContract):
         for each in ended:
             each.result(PATIENCE_SECONDS)
         assert waiters.came == [f"turn_{number}" for number in range(4)]
+
+    def test_a_place_of_which_no_answer_told_is_given_back(
+        self, store: SessionManager, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tickets = store.store.tickets
+        enter = tickets.enter
+
+        def enter_unheard(record: TurnRecord, *, queue_limit: int) -> Standing:
+            enter(record, queue_limit=queue_limit)
+            raise StoreUnavailableError()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tickets, "enter", enter_unheard)
+            with pytest.raises(StoreUnavailableError), store.turn(KEY):
+                pass
+        with store.turn(KEY, wait_seconds=0):
+            pass
 
     def test_an_exception_gives_the_session_back(self, store: SessionManager) -> None:
         with pytest.raises(ZeroDivisionError), store.turn(KEY):

@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
 from gateway.database.engine import Database
 from gateway.errors import ConfigurationError, StoreUnavailableError
-from gateway.sessions.jsonfile.manager import JsonFileSessionManager
-from gateway.sessions.jsonfile.replacing import may_write
-from gateway.sessions.jsonfile.sessions_file import SessionsFile
-from gateway.sessions.sealing import Sealing
+from gateway.sessions.jsonfile.atomic import may_write
+from gateway.sessions.jsonfile.file import SessionsFile
+from gateway.sessions.jsonfile.store import JsonStore
 from gateway.sessions.sql.opening import open_file
 from gateway.sessions.sql.schema import Tables, prepare
+from gateway.sessions.values import Terms
 
 
-def open_json(
-    url: str, *, prefix: str = "gateway", encryption_keys: Sequence[str] = (), **options: Any
-) -> JsonFileSessionManager:
+def open_json(url: str, *, prefix: str, terms: Terms) -> JsonStore:
     """A store in the file that `json:PATH` names, taken literally but for a leading `~`: relative to the working
     directory, spaces and all. `sessions.json.d` beside it holds everything else."""
     path = _parse(url)
-    file = _open_sessions_file(path, Sealing(encryption_keys))
+    file = _open_sessions_file(path)
     try:
-        database, alive = open_file(
+        database, liveness = open_file(
             sa.URL.create("sqlite", database=str(file.folder / "turns.db")), alive_folder=file.folder / "alive"
         )
         try:
             tables = Tables(prefix, database.engine.dialect)
             _prepare(database, tables, file)
-            return JsonFileSessionManager(file, database, tables, alive, encryption_keys=encryption_keys, **options)
+            return JsonStore(file, database, tables, liveness, terms)
         except BaseException:
-            alive.close()
+            liveness.close()
             database.close()
             raise
     except BaseException:
@@ -57,7 +54,7 @@ def _parse(url: str) -> Path:
         raise ConfigurationError(f"{url!r} names no file: {exc}") from exc
 
 
-def _open_sessions_file(path: Path, sealing: Sealing) -> SessionsFile:
+def _open_sessions_file(path: Path) -> SessionsFile:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise ConfigurationError(f"{target} is a folder; json: needs the path of a file in it.")
@@ -67,12 +64,26 @@ def _open_sessions_file(path: Path, sealing: Sealing) -> SessionsFile:
         raise ConfigurationError(f"Cannot write to the folder {target.parent}, where {target.name} is to be kept.")
     if target.exists() and not may_write(target):
         raise ConfigurationError(f"Cannot write to the file {target}.")
+    if is_mounted(target):
+        raise ConfigurationError(
+            f"Cannot replace {target}, for the file is a mount of its own: mount the folder that it lies in instead."
+        )
     try:
-        return SessionsFile(target, sealing=sealing)
+        return SessionsFile(target)
     except StoreUnavailableError as exc:
         raise ConfigurationError(str(exc)) from exc
     except OSError as exc:
         raise ConfigurationError(f"Cannot write to {exc.filename or target}: {exc.strerror or exc}.") from exc
+
+
+def is_mounted(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Whether something is mounted at just this path. Where nobody says so (not on Linux) nothing is."""
+    try:
+        points = [line.split(" ")[4] for line in mounts.read_text().splitlines()]
+    except (OSError, IndexError):
+        return False
+    # Blanks and their like are written in octal there.
+    return str(path) in {re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), point) for point in points}
 
 
 def _prepare(database: Database, tables: Tables, file: SessionsFile) -> None:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
+from gateway.binding import bind_conversation
 from gateway.errors import (
     ConversationGoneError,
     GatewayError,
@@ -24,8 +25,7 @@ from gateway.errors import (
     TurnLostError,
     UserMismatchError,
 )
-from gateway.history.items import add_items, clear_items
-from gateway.metrics.series import ORPHANS
+from gateway.history.items import add_items
 from gateway.metrics.turns import TurnMeter, announce
 from gateway.model import (
     JSON,
@@ -213,59 +213,9 @@ class Gateway:
 
     def _bind_new(self, turn: Turn, request: TurnRequest, patience: Patience) -> Session:
         """A new conversation for the session: its first, or its next after a loss."""
-        return self.bind_conversation(
-            turn, patience, user_id=request.user_id, data=request.data, metadata=request.metadata
-        )
-
-    def bind_conversation(
-        self,
-        turn: Turn,
-        patience: Patience,
-        *,
-        user_id: str | None = None,
-        data: JSON | None = None,
-        metadata: JSON | None = None,
-        fill: Callable[[str], object] | None = None,
-        erase_old: bool = False,
-    ) -> Session:
-        """Makes a conversation, lets `fill` put a history into it, and binds the turn's session to it. One that could
-        not be bound is deleted again, and the session is as it was."""
-        generation = turn.session.generation + 1 if turn.session else 1
-        # By these an orphan can be told at the provider.
-        marks = {"gateway_session": turn.key.session_id, "gateway_generation": str(generation)}
-        if turn.key.tenant:
-            marks["gateway_tenant"] = turn.key.tenant
-        try:
-            made = patience.call(lambda: self.provider.create_conversation(metadata=marks))["id"]
-        except GatewayError as exc:
-            if exc.in_doubt:
-                ORPHANS.labels("no").inc()
-                log.warning("a conversation may be an orphan at the provider: the answer with its id was lost")
-            raise
-        try:
-            if fill is not None:
-                fill(made)
-            session = turn.bind(made, user_id=user_id, data=data, metadata=metadata, erase_old=erase_old)
-        except StoreUnavailableError:
-            # It may be bound all the same, so that it must not be deleted.
-            ORPHANS.labels("no").inc()
-            log.warning("conversation %s may be an orphan at the provider: the store went away", made)
-            raise
-        except Exception:
-            self._discard(made, filled=fill is not None)
-            raise
-        if session.conversation_id != made:
-            self._discard(made, filled=fill is not None)
-        return session
-
-    def _discard(self, conversation_id: str, *, filled: bool) -> None:
-        try:
-            if filled:
-                clear_items(self.provider, conversation_id)
-            self.provider.delete_conversation(conversation_id)
-        except GatewayError:
-            ORPHANS.labels("yes").inc()
-            log.warning("conversation %s is an orphan at the provider: it could not be deleted", conversation_id)
+        return bind_conversation(
+            self.provider, turn, patience, user_id=request.user_id, data=request.data, metadata=request.metadata
+        ).session
 
     def _error_of(self, turn: Turn, conversation: Conversation, exc: Exception) -> GatewayError:
         """What the caller is told. Whatever went wrong while the provider may have been at work leaves it in doubt."""

@@ -31,7 +31,7 @@ from gateway.model import SessionKey, Status, encode_time
 
 if TYPE_CHECKING:
     from gateway.config import Settings
-    from gateway.erasing.eraser import Eraser, Receipt, Unfinished
+    from gateway.lifecycle.erasures import Eraser, Receipt, Unfinished
 
 
 @click.command()
@@ -89,8 +89,8 @@ def purge(
 
     Example: gateway sessions purge --older-than 30d --status completed
     """
-    from gateway.erasing.cleaning import Skipped
-    from gateway.erasing.cleaning import purge as purged
+    from gateway.lifecycle.bulk import Skipped
+    from gateway.lifecycle.bulk import purge as purged
     from gateway.sessions import Filter
 
     settings = read_settings(GATEWAY_STORE=store)
@@ -127,7 +127,7 @@ def purge(
 @contextmanager
 def _eraser(settings: Settings) -> Iterator[Eraser]:
     from gateway.assembly import open_provider
-    from gateway.erasing.eraser import Eraser
+    from gateway.lifecycle.erasures import Eraser
 
     with configured_store(settings) as opened:
         provider = open_provider(settings)
@@ -147,7 +147,7 @@ def _tell(outcome: Receipt | Unfinished, as_json: bool) -> bool:
     """Says what became of one session; True when it is not finished."""
     import orjson
 
-    from gateway.erasing.eraser import Receipt
+    from gateway.lifecycle.erasures import Receipt
 
     done = isinstance(outcome, Receipt)
     if as_json:

@@ -12,8 +12,8 @@ from gateway import audit
 from gateway.assembly import assemble, open_auth
 from gateway.auth import Authenticate
 from gateway.config import Settings
-from gateway.erasing.eraser import Eraser
-from gateway.erasing.sweeping import Sweeper
+from gateway.lifecycle.erasures import Eraser
+from gateway.lifecycle.sweeping import Sweeper
 from gateway.providers.base import Provider
 from gateway.reader import Readers
 from gateway.sessions import SessionManager
@@ -24,10 +24,10 @@ from gateway.web import (
     console,
     errors,
     items,
+    lifecycle,
     limits,
     login,
     metrics,
-    moving,
     operations,
     request_log,
     requests,
@@ -95,7 +95,7 @@ def create_app(
     limits.install(app, settings)
     errors.install(app)
     request_log.install(app)
-    ours = (workflow, session_routes, items, turns, moving, transcript, v1, operations, metrics, login)
+    ours = (workflow, session_routes, items, turns, lifecycle, transcript, v1, operations, metrics, login)
     for module in (*ours, api, console):
         app.register_blueprint(module.blueprint)
     access.check_table(app)

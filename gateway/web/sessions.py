@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from flask import Blueprint, Response, current_app, request
 
-from gateway.erasing.cleaning import UserErasure, erase_user
-from gateway.erasing.eraser import REQUEST_SECONDS, Eraser, Receipt
-from gateway.errors import InvalidRequestError, TurnBusyError, UserMismatchError, VersionMismatchError
+from gateway.errors import InvalidRequestError, TurnBusyError, VersionMismatchError
+from gateway.lifecycle.bulk import UserErasure, erase_user
+from gateway.lifecycle.erasures import Eraser, Receipt
+from gateway.lifecycle.sessions import forget
+from gateway.lifecycle.sessions import make as make_session
 from gateway.model import JSON, Session, SessionKey, Status, new_session_id, parse_session_id
 from gateway.providers.retry import Patience
 from gateway.sessions import Filter
 from gateway.web import fields, query
 from gateway.web.access import audited, own_namespace, owner
 from gateway.web.api import bodies
-from gateway.web.held import held, key_of, queue_limit, session_of
 from gateway.web.listing import list_of, namespaces_of
+from gateway.web.lookup import erasing_budget, key_of, session_of
 from gateway.web.requests import gateway, json_reply, parse_body
 
 blueprint = Blueprint("sessions", __name__, url_prefix="/sessions")
@@ -45,17 +47,8 @@ def make() -> Response:
     key = SessionKey(own_namespace(), session_id)
     user_id = owner(fields.optional_text(body, "user_id"))
     data, metadata = fields.optional_object(body, "data"), fields.optional_metadata(body)
-    found = gateway().sessions.get(key)
-    if found is None or found.status is Status.ERASING:
-        patience = Patience(gateway().busy_wait_seconds)
-        with gateway().sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=queue_limit()) as turn:
-            found = turn.session
-            if found is None:
-                made = gateway().bind_conversation(turn, patience, user_id=user_id, data=data, metadata=metadata)
-                return session_reply(made, 201)
-    if user_id is not None and user_id != found.user_id:
-        raise UserMismatchError(param="user_id")
-    return session_reply(found)
+    made = make_session(gateway().sessions, gateway().provider, key, user_id=user_id, data=data, metadata=metadata)
+    return session_reply(made.session, 201 if made.created else 200)
 
 
 @blueprint.get("")
@@ -121,19 +114,11 @@ def erase(session_id: str) -> Response:
     is `erasing`, takes no turns, and the sweeper finishes it. Another DELETE tries again at once."""
     asked = query.parse_query(("keep_conversation",))
     if query.flag(asked, "keep_conversation"):
-        with held(session_id) as (turn, session):
-            check_version(session)
-            gateway().sessions.forget(turn)
+        session = forget(gateway().sessions, key_of(session_id), check=check_version)
         audited("session_forgotten", session_id)
         now = gateway().sessions.now()
         return json_reply(Receipt(session.session_id, session.conversation_id, 0, False, 0, now).as_dict())
-    outcome = eraser().erase_session(
-        session_of(session_id).key,
-        wait_seconds=gateway().busy_wait_seconds,
-        queue_limit=queue_limit(),
-        check=check_version,
-        budget=Patience(REQUEST_SECONDS),
-    )
+    outcome = eraser().erase_session(session_of(session_id).key, check=check_version, budget=erasing_budget())
     done = isinstance(outcome, Receipt)
     audited("session_erased", session_id, outcome="done" if done else "begun")
     return json_reply(outcome.as_dict(), 200 if done else 202)
@@ -147,14 +132,10 @@ def erase_of_user() -> Response:
     user_id = fields.optional_text(asked, "user_id")
     if user_id is None:
         raise InvalidRequestError("user_id is needed: there is no way to erase every session at once.", param="user_id")
-    waits: dict[str, Any] = {
-        "patience": Patience(gateway().busy_wait_seconds),
-        "budget": Patience(REQUEST_SECONDS),
-        "queue_limit": queue_limit(),
-    }
+    patience, budget = Patience(gateway().sessions.wait_seconds), erasing_budget()
     found = UserErasure()
     for namespace in namespaces_of(user_id):
-        found += erase_user(eraser(), namespace, user_id, **waits)
+        found += erase_user(eraser(), namespace, user_id, patience=patience, budget=budget)
     audited("user_erased", None, user_id=user_id, erased=len(found.receipts), erasing=found.erasing, busy=found.busy)
     counts: JSON = {"erased": len(found.receipts), "erasing": found.erasing}
     if found.busy:

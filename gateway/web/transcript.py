@@ -10,7 +10,7 @@ from gateway.history.transcript import WRITERS, file_name
 from gateway.model import JSON
 from gateway.providers.base import all_items
 from gateway.web import fields, query
-from gateway.web.held import readable_session_of
+from gateway.web.lookup import readable_session_of
 from gateway.web.requests import gateway
 
 blueprint = Blueprint("transcript", __name__)

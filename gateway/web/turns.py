@@ -9,7 +9,7 @@ from gateway.model import ANSWERED, JSON, TurnRecord
 from gateway.settle import Settled
 from gateway.web import fields, query
 from gateway.web.api import bodies
-from gateway.web.held import readable_session_of
+from gateway.web.lookup import readable_session_of
 from gateway.web.requests import gateway, json_reply, parse_body
 
 blueprint = Blueprint("turns", __name__, url_prefix="/sessions/<session_id>")

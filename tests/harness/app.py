@@ -9,9 +9,9 @@ from typing import Any
 from werkzeug.test import TestResponse
 
 from gateway.config import Settings
-from gateway.erasing.eraser import Eraser
-from gateway.erasing.sweeping import Sweeper
 from gateway.errors import GatewayError, ProviderError
+from gateway.lifecycle.erasures import Eraser
+from gateway.lifecycle.sweeping import Sweeper
 from gateway.model import SessionKey
 from gateway.providers.local import LocalProvider
 from gateway.providers.openai import OpenAIProvider
@@ -77,7 +77,8 @@ class House:
         self.app.sweeper.stop()
         self.sessions = sessions
         self.eraser: Eraser = self.app.eraser
-        self.sweeper = Sweeper(self.eraser)
+        # In a test both clocks are the store's.
+        self.sweeper = Sweeper(self.eraser, uptime=lambda: sessions.now() * 1000)
         self.client = self.app.test_client()
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """The life of a session, on every store and with both providers."""
 
-from gateway.erasing.cleaning import Skipped, purge
-from gateway.erasing.eraser import Receipt, Unfinished
 from gateway.errors import ProviderError, ProviderUnavailableError, TurnLostError
+from gateway.lifecycle.bulk import Skipped, purge
+from gateway.lifecycle.erasures import Receipt, Unfinished
 from gateway.model import Status, TurnState
 from gateway.sessions import Lifetime
 from gateway.testing.contract import stop_renewing, wait_until_dead

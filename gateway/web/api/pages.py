@@ -11,8 +11,8 @@ from flask import Blueprint, Response, current_app, render_template
 
 from gateway.model import JSON
 from gateway.web.console.files import static_files
-from gateway.web.guard import guard
 from gateway.web.requests import settings, unless_kept
+from gateway.web.security_headers import guard
 
 blueprint = Blueprint("api", __name__, template_folder="templates")
 

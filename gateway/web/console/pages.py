@@ -6,8 +6,8 @@ from flask import Blueprint, Response, render_template, request
 
 from gateway.errors import NotFoundError
 from gateway.web.console.files import static_files
-from gateway.web.guard import guard
 from gateway.web.requests import settings, unless_kept
+from gateway.web.security_headers import guard
 
 blueprint = Blueprint("console", __name__, template_folder="templates")
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from gateway.errors import (
-    ConversationGoneError,
     InvalidRequestError,
     NotFoundError,
 )
 from gateway.history import items as history
+from gateway.lifecycle import items as hosted
 from gateway.model import JSON, parse_session_id
 from gateway.providers.retry import Patience
 from gateway.web import fields, query, wall
 from gateway.web.access import own_namespace, owner
 from gateway.web.api import bodies
-from gateway.web.held import held, queue_limit
 from gateway.web.requests import gateway, json_reply, parse_body
 from gateway.web.v1.asked import header_choice, parse_query
 from gateway.web.v1.conversations import envelope, session_of, shown
@@ -55,7 +54,7 @@ def add(session_id: str) -> Response:
     restart = header_choice("X-On-Lost", ("error", "restart")) == "restart"
     key = wall.writable_key(session_id, restart=restart)
     wall.check_in_session(session_id, wall.ids_in(posted, "items"), "items")
-    patience = Patience(gateway().busy_wait_seconds)
+    patience = Patience(gateway().sessions.wait_seconds)
     names = speak_of(session_id)
     added: JSON = {}
 
@@ -64,16 +63,7 @@ def add(session_id: str) -> Response:
         names.learn(conversation_id)
         added = patience.call(lambda: gateway().provider.add_items(conversation_id, posted, include=include))
 
-    with gateway().sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=queue_limit()) as turn:
-        if turn.session is None:
-            gateway().bind_conversation(turn, patience, user_id=owner(), fill=fill)
-        else:
-            try:
-                fill(turn.session.conversation_id)
-            except ConversationGoneError:
-                if not restart:
-                    raise
-                gateway().bind_conversation(turn, patience, user_id=owner(), fill=fill)
+    hosted.write(gateway().sessions, gateway().provider, key, fill, patience, user_id=owner(), restart=restart)
     return _given(added["data"], added)
 
 
@@ -98,11 +88,10 @@ def item(session_id: str, item_id: str) -> Response:
 def remove(session_id: str, item_id: str) -> Response:
     """Removes one, and answers with the conversation."""
     parse_query()
-    session_of(session_id)
-    with held(session_id) as (_, session):
-        speak_of(session_id, session.conversation_id)
-        wall.found_or(
-            wall.item_not_found(item_id),
-            lambda: history.remove_item(gateway().provider, session.conversation_id, history.parse_item_id(item_id)),
-        )
+    session = session_of(session_id)
+    speak_of(session_id, session.conversation_id)
+    wall.found_or(
+        wall.item_not_found(item_id),
+        lambda: hosted.remove(gateway().sessions, gateway().provider, session.key, item_id),
+    )
     return json_reply(shown(session))

@@ -20,11 +20,11 @@ from gateway.errors import (
 from gateway.model import JSON, Done, Held, SessionKey, StreamEvent, TurnEvent, TurnRequest
 from gateway.providers.base import ENDS, FAILURES, error_from_event
 from gateway.providers.shapes import response_of
+from gateway.sockets import Presence
 from gateway.turn import Gateway
 from gateway.web import account_ids, wall
 from gateway.web.access import own_namespace, owner
 from gateway.web.limits import take_place
-from gateway.web.presence import Presence
 from gateway.web.requests import gateway, json_reply, parse_body, readers
 from gateway.web.v1.asked import header_choice, is_blind_retry, parse_query
 from gateway.web.v1.naming import Names, speak_of
@@ -97,9 +97,11 @@ def _answer_in_session(body: JSON, session_id: str) -> Response:
     place = take_place()
     wall.writable_key(session_id, restart=turn.restart)
     wall.check_in_session(session_id, wall.ids_in(body.get("input"), "input"), "input")
-    names, presence = speak_of(session_id), Presence(request.environ)
+    names = speak_of(session_id)
+    # A server that does not show its socket cannot tell whether the client is there.
+    presence = Presence(request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket"))
     workflow = PassThroughWorkflow(body)
-    events = place.during(gateway().stream_turn(own_namespace(), turn, workflow=workflow, left=presence.gone))
+    events = place.during(gateway().stream_turn(own_namespace(), turn, workflow=workflow, left=presence.has_closed))
     events = _giving(gateway(), own_namespace(), events)
     if not turn.stream:
         return json_reply(names.response(_last_response(events, names)))

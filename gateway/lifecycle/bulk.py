@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from gateway.erasing.eraser import Eraser, Receipt, Unfinished
 from gateway.errors import SessionNotFoundError, TurnBusyError
+from gateway.lifecycle.erasures import Eraser, Receipt, Unfinished
 from gateway.model import Session, SessionKey, Status
 from gateway.providers.retry import Patience
-from gateway.sessions.base import Filter
+from gateway.sessions import Filter
 
 PAGE = 100
 """How many sessions are listed at a time."""
@@ -33,9 +33,7 @@ class UserErasure:
         return UserErasure(self.receipts + other.receipts, self.erasing + other.erasing, self.busy + other.busy)
 
 
-def erase_user(
-    eraser: Eraser, tenant: str, user_id: str, *, patience: Patience, budget: Patience, queue_limit: int
-) -> UserErasure:
+def erase_user(eraser: Eraser, tenant: str, user_id: str, *, patience: Patience, budget: Patience) -> UserErasure:
     """Erases every session that the user has now; what the budget is not enough for is marked, and left to the sweeper.
     Those that a turn is using are waited for last, all of them together as long as `patience` lasts; what is still
     `busy` then was left as it is."""
@@ -49,7 +47,6 @@ def erase_user(
             outcome = eraser.erase_session(
                 key,
                 wait_seconds=wait_seconds,
-                queue_limit=queue_limit,
                 check=_of_user(user_id),
                 budget=budget if at_provider else Patience(0),
             )
@@ -91,7 +88,7 @@ def purge(
     wanted = Filter(tenant=tenant, status=status, used_before=used_before)
     for session in eraser.sessions.walk(wanted, page=PAGE):
         try:
-            yield eraser.erase_session(session.key, check=_still(used_before, status))
+            yield eraser.erase_session(session.key, wait_seconds=0, check=_still(used_before, status))
         except (TurnBusyError, SessionNotFoundError):
             yield Skipped(session.session_id)
 

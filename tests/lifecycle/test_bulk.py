@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from gateway.erasing import cleaning
-from gateway.erasing.cleaning import Skipped, erase_user, purge
-from gateway.erasing.eraser import Receipt
+from gateway.lifecycle import bulk
+from gateway.lifecycle.bulk import Skipped, erase_user, purge
+from gateway.lifecycle.erasures import Receipt
 from gateway.model import Status
 from gateway.providers.retry import Patience
 from gateway.testing.waiting import Clock
@@ -52,7 +52,7 @@ def test_a_session_whose_status_changed_is_not_purged(house: House, clock: Clock
 def test_a_users_session_that_moves_to_the_front_of_the_list_is_not_missed(
     house: House, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleaning, "PAGE", 1)
+    monkeypatch.setattr(bulk, "PAGE", 1)
     for number in range(3):
         house.make(f"u-{number}", user_id="u")
         clock.advance(1)
@@ -75,7 +75,7 @@ def test_a_users_session_that_moves_to_the_front_of_the_list_is_not_missed(
 def test_what_one_request_does_is_bounded_and_the_rest_is_left_to_the_sweeper(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cleaning, "RECEIPTS", 2)
+    monkeypatch.setattr(bulk, "RECEIPTS", 2)
     for number in range(5):
         house.make(f"u-{number}", user_id="u")
     found = house.delete("/sessions?user_id=u", 202)

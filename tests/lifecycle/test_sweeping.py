@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from gateway.erasing import sweeping
-from gateway.erasing.eraser import Eraser
-from gateway.erasing.sweeping import ERASURES_A_ROUND, SWEEPERS_TURN, Sweeper
 from gateway.errors import StoreUnavailableError
+from gateway.lifecycle import sweeping
+from gateway.lifecycle.erasures import Eraser
+from gateway.lifecycle.sweeping import ERASURES_A_ROUND, SWEEPERS_TURN, Sweeper
 from gateway.model import SessionKey
 from gateway.sessions import Lifetime, SessionManager, open_sessions
 from gateway.testing.waiting import Clock

@@ -67,7 +67,7 @@ def test_a_users_session_that_moves_to_the_front_of_the_list_is_not_missed(
         return list_page(*args, **options)
 
     monkeypatch.setattr(house.sessions, "list", use_the_last)
-    found = erase_user(house.eraser, "", "u", patience=Patience(1), budget=Patience(30), queue_limit=16)
+    found = erase_user(house.eraser, "", "u", patience=Patience(1), budget=Patience(30))
     assert len(found.receipts) == 3
     assert house.ids() == []
 

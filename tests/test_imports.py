@@ -14,6 +14,7 @@ HOUSE = Path(gateway.__file__).parent
 # to whole sessions.
 FLOORS = {
     "errors": 0,
+    "line": 1,
     "liveness": 1,
     "model": 1,
     "parsing": 1,

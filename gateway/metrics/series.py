@@ -81,7 +81,7 @@ STORE_SECONDS = _histogram(
 )
 LEASES_RENEWED = Gauge(
     "gateway_leases_renewed_seconds",
-    "When the leases of turns were renewed last, in epoch seconds; of all workers the one for which that is longest ago.",
+    "When leases were renewed last (epoch seconds), in the worker for which that is longest ago.",
     registry=_registry,
     multiprocess_mode="livemin",
 )

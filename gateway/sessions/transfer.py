@@ -80,12 +80,13 @@ def _movable(sessions: Iterable[Session], tally: Tally) -> Iterator[Session]:
 
 
 def is_movable(session: Session) -> bool:
-    """Whether it may move: it is not being erased, and a client could name it, which a file edited by hand may miss."""
+    """Whether it may move: it is not being erased, can be read whole, and a client could name it, which a file edited
+    by hand may miss."""
     try:
         parse_session_id(session.session_id)
     except InvalidSessionIdError:
         return False
-    return session.status is not Status.ERASING
+    return session.status is not Status.ERASING and session.unreadable is None
 
 
 def _batches(sessions: Iterable[Session]) -> Iterator[list[Session]]:

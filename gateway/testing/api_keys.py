@@ -7,9 +7,8 @@ from functools import partial
 
 from gateway.model import ApiKey, Role
 from gateway.sessions.manager import SessionManager
-from gateway.testing.address import StoreAddress
 from gateway.testing.contract import SharedStoreContract, StoreContract, Workers
-from gateway.testing.errands import RemoteStore, in_threads
+from gateway.testing.remote import RemoteStore, StoreAddress, in_threads
 
 CI = ApiKey("ci", "c1" * 32, "acme", Role.USER, None, 1_761_472_800_000)
 ALICE = ApiKey("alice-laptop.2", "a2" * 32, "", Role.ADMIN, "ålice@exämple.com/ö \u4e2d", 1_761_472_800_001)

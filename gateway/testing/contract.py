@@ -15,9 +15,8 @@ from gateway.model import Session, SessionKey, TurnRecord, TurnState
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.turn import Turn
 from gateway.sessions.values import Erasure, StoredSession, Use
-from gateway.testing.address import StoreAddress
-from gateway.testing.errands import clear_desk
 from gateway.testing.processes import Crew, Worker
+from gateway.testing.remote import StoreAddress, clear_desk
 from gateway.testing.waiting import eventually
 
 OpenStore = Callable[..., SessionManager]

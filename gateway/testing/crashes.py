@@ -7,7 +7,6 @@ import pytest
 from gateway.errors import GatewayError, TurnBusyError, TurnLostError
 from gateway.model import SessionKey, TurnState
 from gateway.sessions.manager import SessionManager
-from gateway.testing.address import StoreAddress
 from gateway.testing.contract import (
     KEY,
     SHORT_LEASE_SECONDS,
@@ -21,8 +20,8 @@ from gateway.testing.contract import (
     wait_until_dead,
     wait_until_queued,
 )
-from gateway.testing.errands import RemoteStore
 from gateway.testing.processes import WorkerDiedError
+from gateway.testing.remote import RemoteStore, StoreAddress
 from gateway.testing.waiting import PATIENCE_SECONDS
 
 OTHER = SessionKey("", "another")

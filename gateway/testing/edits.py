@@ -9,7 +9,6 @@ import pytest
 from gateway.errors import SessionNotFoundError, VersionMismatchError
 from gateway.model import Session, Status, TurnState
 from gateway.sessions.manager import SessionManager
-from gateway.testing.address import StoreAddress
 from gateway.testing.contract import (
     KEY,
     OpenStore,
@@ -20,7 +19,7 @@ from gateway.testing.contract import (
     run_turn,
     stored,
 )
-from gateway.testing.errands import RemoteStore, edit_keys, in_threads
+from gateway.testing.remote import RemoteStore, StoreAddress, edit_keys, in_threads
 from gateway.testing.waiting import Clock
 
 TIMES = 5

@@ -11,7 +11,6 @@ import pytest
 from gateway.errors import StoreUnavailableError
 from gateway.model import Session, Status, TurnState
 from gateway.sessions.values import Filter
-from gateway.testing.address import StoreAddress
 from gateway.testing.contract import (
     KEY,
     OpenStore,
@@ -22,7 +21,7 @@ from gateway.testing.contract import (
     run_turn,
     stored,
 )
-from gateway.testing.errands import RemoteStore, edit_keys
+from gateway.testing.remote import RemoteStore, StoreAddress, edit_keys
 
 OLD, NEW, WRONG = (base64.urlsafe_b64encode(bytes([number]) * 32).decode() for number in range(3))
 DATA = {"plan": "gold", "nested": {"ö": [1, None, "\u4e2d"]}}

@@ -11,7 +11,6 @@ from gateway.model import SessionKey, Status, TurnState
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.turn import ERASING_MS
 from gateway.sessions.values import Erasure, Filter
-from gateway.testing.address import StoreAddress
 from gateway.testing.contract import (
     KEY,
     SHORT_LEASE_SECONDS,
@@ -24,7 +23,7 @@ from gateway.testing.contract import (
     stop_renewing,
     wait_until_dead,
 )
-from gateway.testing.errands import RemoteStore
+from gateway.testing.remote import RemoteStore, StoreAddress
 from gateway.testing.waiting import Clock
 
 

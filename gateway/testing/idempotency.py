@@ -12,7 +12,6 @@ from gateway.errors import TurnBusyError
 from gateway.model import SessionKey, TurnRecord, TurnState
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.values import KeyTakenError, Lifetime, Retention
-from gateway.testing.address import StoreAddress
 from gateway.testing.contract import (
     KEY,
     SHORT_LEASE_SECONDS,
@@ -25,7 +24,7 @@ from gateway.testing.contract import (
     stop_renewing,
     wait_until_dead,
 )
-from gateway.testing.errands import RemoteStore, race_for_key
+from gateway.testing.remote import RemoteStore, StoreAddress, race_for_key
 from gateway.testing.waiting import Clock
 
 OTHER = SessionKey("", "another")

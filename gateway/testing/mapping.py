@@ -9,9 +9,8 @@ from pathlib import Path
 from gateway.model import Session, SessionKey, Status
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.values import Filter, StoredSession
-from gateway.testing.address import StoreAddress
 from gateway.testing.contract import KEY, OpenStore, SharedStoreContract, StoreContract, Workers, make_session, run_turn
-from gateway.testing.errands import RemoteStore, rush
+from gateway.testing.remote import RemoteStore, StoreAddress, rush
 from gateway.testing.waiting import Clock
 
 PROCESSES, THREADS = 8, 8

@@ -13,7 +13,7 @@ from gateway.model import SessionKey, TurnRecord, TurnState
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.values import Filter, Use
 from gateway.testing.contract import KEY, OpenStore, StoreContract, make_session, run_turn
-from gateway.testing.errands import in_threads
+from gateway.testing.remote import in_threads
 from gateway.testing.waiting import PATIENCE_SECONDS, eventually
 
 Outage = Callable[[], AbstractContextManager[object]]

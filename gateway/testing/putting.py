@@ -8,9 +8,8 @@ from gateway.model import Session, SessionKey, Status
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.merging import Merge
 from gateway.sessions.values import Filter
-from gateway.testing.address import StoreAddress
 from gateway.testing.contract import KEY, OpenStore, SharedStoreContract, StoreContract, Workers, make_session, run_turn
-from gateway.testing.errands import RemoteStore
+from gateway.testing.remote import RemoteStore, StoreAddress
 from gateway.testing.waiting import Clock
 
 DAY_MS = 86_400_000

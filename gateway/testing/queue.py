@@ -14,7 +14,6 @@ from gateway.model import SessionKey, TurnRecord, TurnState, new_turn_id
 from gateway.sessions import queueing
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.values import Standing
-from gateway.testing.address import StoreAddress
 from gateway.testing.contract import (
     KEY,
     SHORT_LEASE_SECONDS,
@@ -25,7 +24,7 @@ from gateway.testing.contract import (
     run_turn,
     wait_until_queued,
 )
-from gateway.testing.errands import RemoteStore, RemoteTurn, alone, in_threads
+from gateway.testing.remote import RemoteStore, RemoteTurn, StoreAddress, alone, in_threads
 from gateway.testing.waiting import PATIENCE_SECONDS, eventually, outlast
 
 MANY_TURNS = 500

@@ -11,9 +11,8 @@ from gateway.errors import SessionExistsError, SessionNotFoundError, TurnBusyErr
 from gateway.model import SessionKey
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.values import Filter, Lifetime
-from gateway.testing.address import StoreAddress
 from gateway.testing.contract import KEY, OpenStore, SharedStoreContract, StoreContract, Workers, make_session, run_turn
-from gateway.testing.errands import RemoteStore, in_threads, watch_renames
+from gateway.testing.remote import RemoteStore, StoreAddress, in_threads, watch_renames
 from gateway.testing.waiting import Clock
 
 NEW = SessionKey("", "alice")

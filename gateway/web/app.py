@@ -79,7 +79,7 @@ def create_app(
     app = GatewayApp("gateway", static_folder=None)
     app.settings = settings
     app.gateway = assemble(settings, sessions=sessions, provider=provider)
-    app.authenticate = open_auth(settings, app.gateway.sessions.key)
+    app.authenticate = open_auth(settings, app.gateway.sessions.store.owners.find_key)
     app.turn_places = limits.TurnPlaces(settings.turn_limit, settings.principal_turn_limit)
     app.readers = Readers()
     app.readiness = operations.Readiness(app.gateway.check)

@@ -29,10 +29,9 @@ def files_of(path: Path) -> bytes:
 def dump_sql(url: str, prefix: str) -> bytes:
     import sqlalchemy as sa
 
-    from gateway.sessions.sql.opening import _DRIVERS
+    from gateway.database.drivers import parse_url
 
-    parsed = sa.make_url(url)
-    engine = sa.create_engine(parsed.set(drivername=_DRIVERS[parsed.drivername][0]))
+    engine = sa.create_engine(parse_url(url))
     tables = sa.MetaData()
     tables.reflect(engine, only=lambda name, _: name.startswith(prefix + "_"))
     assert tables.tables

@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 import filelock
 
 from gateway.errors import StoreUnavailableError
+from gateway.sessions.jsonfile.atomic import clean, replace_file, sync_folder
 from gateway.sessions.jsonfile.changes import Changes, Stamp
 from gateway.sessions.jsonfile.format import CorruptError, Entry, encode_file, parse_file
-from gateway.sessions.jsonfile.atomic import clean, replace_file, sync_folder
 from gateway.sessions.jsonfile.snapshot import Draft, Edit, Snapshot
 
 T = TypeVar("T")

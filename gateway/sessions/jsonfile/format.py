@@ -163,10 +163,8 @@ def _parse_members(content: bytes, known: Mapping[str, Entry]) -> dict[str, Entr
             except ValueError:
                 return None
             found = known.get(name)
-            if found and found.member == member:
-                entry = found
-            else:
-                entry = Entry(parse_record(name, record, count), member)
+            kept = found and found.member == member
+            entry = found if found and kept else Entry(parse_record(name, record, count), member)
             if found:  # the comparison goes on behind it, wherever it stood
                 places = places or {name: place for place, name in enumerate(names)}
                 place = places[name] + 1

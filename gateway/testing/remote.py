@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,27 @@ from gateway.model import Session, SessionKey, TurnState, new_turn_id
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.turn import Turn
 from gateway.sessions.values import KeyTakenError
-from gateway.testing.address import StoreAddress
 from gateway.testing.processes import Worker
 from gateway.testing.waiting import PATIENCE_SECONDS
 
 Options = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAddress:
+    """`opener` (`package.module:function`) is called with the URL and the options of `open_sessions`."""
+
+    url: str
+    prefix: str = "gateway"
+    opener: str = "gateway.sessions:open_sessions"
+    frees_dead_processes_at_once: bool = False
+    """A process that was killed frees its sessions before its lease runs out, as a store on one host can see to."""
+
+    def open(self, **options: Any) -> SessionManager:
+        module, _, function = self.opener.partition(":")
+        opener = getattr(importlib.import_module(module), function)
+        store: SessionManager = opener(self.url, **{"prefix": self.prefix, "queue_limit": 1000, **options})
+        return store
 
 
 class RemoteStore:

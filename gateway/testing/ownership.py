@@ -13,7 +13,7 @@ from gateway.testing.contract import KEY, OpenStore, StoreContract, make_session
 from gateway.testing.waiting import Clock, eventually
 
 
-class GivensContract(StoreContract):
+class OwnershipContract(StoreContract):
     def test_a_response_is_its_tenants(self, store: SessionManager) -> None:
         assert store.response_owner("a", "resp_1") is None
         store.remember("a", ["resp_1", "msg_1", "msg_1"])

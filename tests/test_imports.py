@@ -47,7 +47,7 @@ LIBRARIES = {
     "cryptography": ["sessions", "auth"],
     "limits": ["web"],
     "prometheus_client": ["metrics"],
-    "pydantic": ["web"],
+    "msgspec": ["web"],
     "pytest": ["testing"],
 }
 

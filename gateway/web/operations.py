@@ -11,6 +11,8 @@ from flask import Blueprint, Response, current_app
 
 from gateway.errors import GatewayError
 from gateway.web.access import is_operator
+from gateway.web.handlers import serve
+from gateway.web.reference import operations as routes
 from gateway.web.requests import json_reply, settings
 
 blueprint = Blueprint("operations", __name__)
@@ -18,7 +20,7 @@ blueprint = Blueprint("operations", __name__)
 REMEMBERED_SECONDS = 1.0
 
 
-@blueprint.get("/healthz")
+@serve(blueprint, routes.HEALTHZ)
 def healthz() -> Response:
     return json_reply({"status": "ok"})
 
@@ -59,7 +61,7 @@ class Readiness:
         self._at = self._clock()
 
 
-@blueprint.get("/readyz")
+@serve(blueprint, routes.READYZ)
 def readyz() -> Response:
     """200 when the store answers and the provider can be used as configured; why not is for operators."""
     try:

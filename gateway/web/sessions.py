@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, current_app
+from msgspec import UNSET
 
 from gateway.erasing.cleaning import UserErasure, erase_user
 from gateway.erasing.eraser import REQUEST_SECONDS, Eraser, Receipt
-from gateway.errors import InvalidRequestError, TurnBusyError, UserMismatchError, VersionMismatchError
-from gateway.model import JSON, Session, SessionKey, Status, new_session_id, parse_session_id
+from gateway.errors import TurnBusyError, UserMismatchError
+from gateway.model import JSON, Session, SessionKey, Status
 from gateway.providers.retry import Patience
 from gateway.sessions import Filter
-from gateway.web import fields, query
 from gateway.web.access import audited, own_namespace, owner
-from gateway.web.api import bodies
-from gateway.web.held import held, key_of, queue_limit, session_of
+from gateway.web.bodies import EditSession, MakeSession
+from gateway.web.fields import given
+from gateway.web.handlers import serve
 from gateway.web.listing import list_of, namespaces_of
-from gateway.web.requests import gateway, json_reply, parse_body
+from gateway.web.lookup import held, key_of, queue_limit, session_of
+from gateway.web.queries import EraseQuery, SessionsQuery, UserQuery, VersionHeaders
+from gateway.web.reference import sessions as routes
+from gateway.web.requests import gateway, json_reply
 
-blueprint = Blueprint("sessions", __name__, url_prefix="/sessions")
-
-_STATUSES = (Status.ACTIVE.value, Status.COMPLETED.value, Status.ABANDONED.value)
+blueprint = Blueprint("sessions", __name__)
 
 
 def eraser() -> Eraser:
@@ -35,43 +37,31 @@ def session_reply(session: Session, status: int = 200, **more: object) -> Respon
     return reply
 
 
-@blueprint.post("")
-def make() -> Response:
+@serve(blueprint, routes.MAKE)
+def make(body: MakeSession) -> Response:
     """Makes a session up front, or gives the one that is there; what is there already keeps its data."""
-    query.parse_query()
-    body = parse_body(required=False)
-    fields.only(body, bodies.MakeSession)
-    session_id = parse_session_id(body["session_id"]) if "session_id" in body else new_session_id()
-    key = SessionKey(own_namespace(), session_id)
-    user_id = owner(fields.optional_text(body, "user_id"))
-    data, metadata = fields.optional_object(body, "data"), fields.optional_metadata(body)
+    key = SessionKey(own_namespace(), body.session_id)
+    user_id = owner(body.user_id)
     found = gateway().sessions.get(key)
     if found is None or found.status is Status.ERASING:
         patience = Patience(gateway().busy_wait_seconds)
         with gateway().sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=queue_limit()) as turn:
             found = turn.session
             if found is None:
-                made = gateway().bind_conversation(turn, patience, user_id=user_id, data=data, metadata=metadata)
+                made = gateway().bind_conversation(
+                    turn, patience, user_id=user_id, data=body.data, metadata=body.metadata
+                )
                 return session_reply(made, 201)
     if user_id is not None and user_id != found.user_id:
         raise UserMismatchError(param="user_id")
     return session_reply(found)
 
 
-@blueprint.get("")
-def directory() -> Response:
+@serve(blueprint, routes.LIST)
+def directory(query: SessionsQuery) -> Response:
     """Sessions, newest use first. A user's newest active one is `?user_id=U&status=active&limit=1`."""
-    asked = query.parse_query(("limit", "after", "user_id", "status", "prefix", "used_before"))
-    prefix = asked.get("prefix", "")
-    if len(prefix) > 200:
-        raise InvalidRequestError("prefix must be the beginning of a session id.", param="prefix")
-    wanted = Filter(
-        user_id=fields.optional_text(asked, "user_id"),
-        status=query.optional_status(asked),
-        prefix=prefix,
-        used_before=query.optional_time(asked, "used_before"),
-    )
-    page = list_of(wanted, limit=query.limit(asked), after=query.optional_cursor(asked))
+    wanted = Filter(user_id=query.user_id, status=query.status, prefix=query.prefix, used_before=query.used_before_ms)
+    page = list_of(wanted, limit=query.limit, after=query.after)
     return json_reply(
         {
             "object": "list",
@@ -82,47 +72,37 @@ def directory() -> Response:
     )
 
 
-@blueprint.get("/<session_id>")
+@serve(blueprint, routes.READ)
 def read(session_id: str) -> Response:
-    query.parse_query()
     return session_reply(session_of(session_id))
 
 
-@blueprint.patch("/<session_id>")
-def edit(session_id: str) -> Response:
+@serve(blueprint, routes.EDIT)
+def edit(session_id: str, headers: VersionHeaders, body: EditSession) -> Response:
     """Changes what a client may edit; needs no turn, and no concurrent edit is lost."""
-    query.parse_query()
     key = key_of(session_id)
-    body = parse_body()
-    fields.only(body, bodies.EditSession)
-    for name, value in body.items():
-        if value is None:
-            raise InvalidRequestError(f"{name} cannot be null.", param=name)
-    data, metadata = fields.optional_object(body, "data"), fields.optional_metadata(body)
-    status = Status(fields.choice(body, "status", _STATUSES)) if "status" in body else None
     expected = None
-    if "If-Match" in request.headers:
+    if headers.if_match is not None:
         session = session_of(session_id)
-        check_version(session)
+        headers.check_version(session)
         expected = session.version
-    edited = gateway().sessions.update(key, data=data, metadata=metadata, status=status, expected_version=expected)
+    edited = gateway().sessions.update(
+        key,
+        data=given(body.data),
+        metadata=given(body.metadata),
+        status=None if body.status is UNSET else Status(body.status),
+        expected_version=expected,
+    )
     return session_reply(edited)
 
 
-def check_version(session: Session) -> None:
-    """`VersionMismatchError` when the request is only for another version of the session."""
-    if "If-Match" in request.headers and not request.if_match.contains(session.version):
-        raise VersionMismatchError()
-
-
-@blueprint.delete("/<session_id>")
-def erase(session_id: str) -> Response:
+@serve(blueprint, routes.ERASE)
+def erase(session_id: str, query: EraseQuery, headers: VersionHeaders) -> Response:
     """200 with a receipt, or 202 when the provider failed or there is more than one attempt removes: then the session
     is `erasing`, takes no turns, and the sweeper finishes it. Another DELETE tries again at once."""
-    asked = query.parse_query(("keep_conversation",))
-    if query.flag(asked, "keep_conversation"):
+    if query.keep_conversation == "true":
         with held(session_id) as (turn, session):
-            check_version(session)
+            headers.check_version(session)
             gateway().sessions.forget(turn)
         audited("session_forgotten", session_id)
         now = gateway().sessions.now()
@@ -131,7 +111,7 @@ def erase(session_id: str) -> Response:
         session_of(session_id).key,
         wait_seconds=gateway().busy_wait_seconds,
         queue_limit=queue_limit(),
-        check=check_version,
+        check=headers.check_version,
         budget=Patience(REQUEST_SECONDS),
     )
     done = isinstance(outcome, Receipt)
@@ -139,14 +119,11 @@ def erase(session_id: str) -> Response:
     return json_reply(outcome.as_dict(), 200 if done else 202)
 
 
-@blueprint.delete("")
-def erase_of_user() -> Response:
+@serve(blueprint, routes.ERASE_OF_USER)
+def erase_of_user(query: UserQuery) -> Response:
     """Erases every session of a user: 200 with the receipts, or 202 when some are still `erasing`. 409 when turns kept
     some in use: those are as they were, the others are erased or erasing, and the same request may be sent again."""
-    asked = query.parse_query(("user_id",))
-    user_id = fields.optional_text(asked, "user_id")
-    if user_id is None:
-        raise InvalidRequestError("user_id is needed: there is no way to erase every session at once.", param="user_id")
+    user_id = query.user_id
     waits: dict[str, Any] = {
         "patience": Patience(gateway().busy_wait_seconds),
         "budget": Patience(REQUEST_SECONDS),

@@ -141,7 +141,7 @@ def test_a_silent_stream_is_kept_awake(app: GatewayApp, monkeypatch: pytest.Monk
     monkeypatch.setattr(gateway.web.sse, "KEEP_ALIVE_SECONDS", 0.01)
     reading = Reading(iter(()))
     with app.test_request_context():
-        frames = gateway.web.sse._encode(reading, [Delta("a")])
+        frames = gateway.web.sse.encode_stream(reading, [Delta("a")], gateway.web.sse.TurnWriter())
         assert next(frames).startswith(b"event: delta\nid: 1\n")
         assert next(frames).startswith(b":")
         reading.run()

@@ -6,15 +6,17 @@ from flask import Blueprint, Response, render_template, request
 
 from gateway.errors import NotFoundError
 from gateway.web.console.files import static_files
-from gateway.web.guard import guard
+from gateway.web.handlers import serve
 from gateway.web.requests import settings, unless_kept
+from gateway.web.routes import page as page_at
+from gateway.web.security_headers import guard
 
 blueprint = Blueprint("console", __name__, template_folder="templates")
 
 blueprint.after_request(guard)
 
 
-@blueprint.get("/")
+@serve(blueprint, page_at("/"))
 def page() -> Response:
     files = static_files()
     modules = [name for name in files.files if name.endswith(".js") and name != "theme.js"]
@@ -24,7 +26,7 @@ def page() -> Response:
     return unless_kept(reply)
 
 
-@blueprint.get("/console/<version>/<name>")
+@serve(blueprint, page_at("/console/<version>/<name>"))
 def asset(version: str, name: str) -> Response:
     """One of the page's files. Under another version's address it is given too, for this time only: a page that came
     from a gateway of that version is not left half loaded."""

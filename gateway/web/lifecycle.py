@@ -8,43 +8,40 @@ from dataclasses import asdict
 from flask import Blueprint, Response
 
 from gateway.erasing.eraser import REQUEST_SECONDS, Receipt
-from gateway.errors import InvalidRequestError, SessionExistsError, SessionNotFoundError, UserMismatchError
+from gateway.errors import SessionExistsError, SessionNotFoundError, UserMismatchError
 from gateway.history.copying import Copied, copy_history
-from gateway.model import JSON, SessionKey, new_session_id, parse_session_id
+from gateway.model import SessionKey
 from gateway.providers.retry import Patience
 from gateway.sessions.base import Erasure
-from gateway.web import fields, query
 from gateway.web.access import audited, owner
-from gateway.web.api import bodies
-from gateway.web.held import held, key_of, queue_limit, readable_session_of
-from gateway.web.requests import gateway, parse_body
+from gateway.web.bodies import Fork, Rename, Reset
+from gateway.web.handlers import serve
+from gateway.web.lookup import held, key_of, queue_limit, readable_session_of
+from gateway.web.reference import sessions as routes
+from gateway.web.requests import gateway
 from gateway.web.sessions import eraser, session_reply
 
-blueprint = Blueprint("moving", __name__, url_prefix="/sessions/<session_id>")
+# The operations of /openapi.json have their names by its name.
+blueprint = Blueprint("moving", __name__)
 
 
-@blueprint.post("/reset")
-def reset(session_id: str) -> Response:
+@serve(blueprint, routes.RESET)
+def reset(session_id: str, body: Reset) -> Response:
     """A new conversation, empty or with a copy of the history. `old_conversation` says what became of the old one:
     `erased`, `erasing` (the sweeper goes on) or `kept`."""
-    query.parse_query()
-    body = parse_body(required=False)
-    fields.only(body, bodies.Reset)
-    keep_history = fields.flag(body, "keep_history", False)
-    erase_old = fields.flag(body, "erase_old", True)
     copied = Copied()
     with held(session_id) as (turn, session):
         old_id = session.conversation_id
 
         def fill(made_id: str) -> None:
             nonlocal copied
-            if keep_history:
+            if body.keep_history:
                 copied = copy_history(gateway().provider, old_id, made_id)
 
         patience = Patience(gateway().busy_wait_seconds)
-        bound = gateway().bind_conversation(turn, patience, fill=fill, erase_old=erase_old)
+        bound = gateway().bind_conversation(turn, patience, fill=fill, erase_old=body.erase_old)
     became = "kept"
-    if erase_old:
+    if body.erase_old:
         # The turn is free by now: the next one need not wait for this.
         old = Erasure(*session.key, old_id, requested_at=gateway().sessions.now(), whole=False)
         became = "erased" if isinstance(eraser().erase(old, Patience(REQUEST_SECONDS)), Receipt) else "erasing"
@@ -53,16 +50,12 @@ def reset(session_id: str) -> Response:
     return session_reply(now, **asdict(copied), old_conversation=became)
 
 
-@blueprint.post("/fork")
-def fork(session_id: str) -> Response:
+@serve(blueprint, routes.FORK)
+def fork(session_id: str, body: Fork) -> Response:
     """A second session with a copy of the history, of the data and of the metadata; another user's, if one is named."""
-    query.parse_query()
-    body = parse_body(required=False)
-    fields.only(body, bodies.Fork)
-    target_id = parse_session_id(body["session_id"]) if "session_id" in body else new_session_id()
-    user_id = owner(fields.optional_text(body, "user_id"))
+    user_id = owner(body.user_id)
     source = readable_session_of(session_id).key
-    target = SessionKey(source.tenant, target_id)
+    target = SessionKey(source.tenant, body.session_id)
     if target == source:
         raise SessionExistsError(param="session_id")
     copied = Copied()
@@ -93,25 +86,19 @@ def fork(session_id: str) -> Response:
             metadata=session.metadata,
             fill=fill,
         )
-    audited("session_forked", session_id, made=target_id)
+    audited("session_forked", session_id, made=body.session_id)
     return session_reply(made, 201, **asdict(copied))
 
 
-@blueprint.post("/rename")
-def rename(session_id: str) -> Response:
+@serve(blueprint, routes.RENAME)
+def rename(session_id: str, body: Rename) -> Response:
     """Another id, and a user for a session that had none: the anonymous visitor logs in."""
-    query.parse_query()
-    body: JSON = parse_body()
-    fields.only(body, bodies.Rename)
-    if "session_id" not in body:
-        raise InvalidRequestError("session_id is needed: the session's new id.", param="session_id")
-    new_id = parse_session_id(body["session_id"])
-    user_id = owner(fields.optional_text(body, "user_id"))
+    user_id = owner(body.user_id)
     session = readable_session_of(session_id)
     # A session's user changes here only, and only from none: what was read is still so in the turn.
     if None not in (user_id, session.user_id) and user_id != session.user_id:
         raise UserMismatchError(param="user_id")
     wait_seconds = gateway().busy_wait_seconds
-    renamed = gateway().sessions.rename(key_of(session_id), new_id, user_id=user_id, wait_seconds=wait_seconds)
-    audited("session_renamed", session_id, renamed=new_id, user_id=user_id)
+    renamed = gateway().sessions.rename(key_of(session_id), body.session_id, user_id=user_id, wait_seconds=wait_seconds)
+    audited("session_renamed", session_id, renamed=body.session_id, user_id=user_id)
     return session_reply(renamed)

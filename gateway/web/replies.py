@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
-
-from typing_extensions import TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from gateway.model import Status, TurnState
-from gateway.web.api.words import Count, Data, Metadata, Schema, SessionId, Time, UserId
+from gateway.web.fields import Count, Data, Generation, Metadata, SessionId, Time, UserId
 
 # --- Errors ------------------------------------------------------------------------------------------------
 
@@ -88,7 +86,7 @@ class TurnReply(TypedDict):
     """The provider had lost the conversation, and this turn began a new one."""
     replayed: bool
     """The turn took place before, under the same `Idempotency-Key`."""
-    generation: Annotated[int, Schema(minimum=1)]
+    generation: Generation
     """Grows with each new conversation of the session."""
     model: str | None
     usage: Usage | None
@@ -168,7 +166,7 @@ class Session(TypedDict):
     user_id: UserId | None
     data: Data
     metadata: Metadata
-    generation: Annotated[int, Schema(minimum=1)]
+    generation: Generation
     """How many conversations it has had."""
     turns: Count
 

@@ -65,8 +65,10 @@ def _words(kind: inspect.Type, characters: str = "") -> str:
             return " or ".join(_words(each) for each in types if not isinstance(each, inspect.NoneType))
         case inspect.StrType(min_length=1, max_length=None):
             return "a text that is not empty"
+        case inspect.StrType(max_length=None):
+            return "a text"
         case inspect.StrType(min_length=least, max_length=most):
-            return f"a text of {_range(least, most)}{f'{characters} ' if characters else ''}characters"
+            return f"a text of {_range(least, most)} {characters} characters".replace("  ", " ")
         case inspect.IntType(ge=least, le=most):
             return f"a whole number from {least} to {most}"
         case inspect.LiteralType(values=values):
@@ -75,8 +77,10 @@ def _words(kind: inspect.Type, characters: str = "") -> str:
             return f"one of {', '.join(cls)}"
         case inspect.BoolType():
             return "true or false"
+        case inspect.ListType(item_type=inspect.DictType(), min_length=least, max_length=most):
+            return f"a list of {_range(least, most)} objects"
         case inspect.ListType(min_length=least, max_length=most):
-            return f"a list of {_range(least, most)}items"
+            return f"a list of {_range(least, most)} items"
         case inspect.DictType(inspect.StrType(max_length=key), inspect.StrType(max_length=text), max_length=int(most)):
             return f"an object of at most {most} pairs, with keys of up to {key} and texts of up to {text} characters"
         case _:
@@ -84,6 +88,4 @@ def _words(kind: inspect.Type, characters: str = "") -> str:
 
 
 def _range(least: int | None, most: int | None) -> str:
-    if most is None:
-        return ""
-    return f"{least} to {most:,} " if least else f"at most {most:,} "
+    return f"{least} to {most:,}" if least else f"at most {most:,}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import wraps
 from typing import Any, TypeVar, cast
 
 from flask import Blueprint, Response
@@ -18,18 +18,13 @@ Handler = TypeVar("Handler", bound=Callable[..., Response])
 
 
 def serve(blueprint: Blueprint, route: Route) -> Callable[[Handler], Handler]:
-    """Registers a handler. It gets the parts of the address and, as far as the route has them, `query`, `headers` and
-    `body`: each is checked before it is called, also where it takes none."""
-    parsers = _parsers(route)
+    """Registers a handler. It gets the parts of the address and, as far as the route has them, `query`, `headers`,
+    `body` and `posted`. All is checked before it is called, also that there is nothing where it takes nothing."""
 
     def register(handler: Handler) -> Handler:
         @wraps(handler)
-        def view(**given: Any) -> Response:
-            for name, kind, parse in parsers:
-                parsed = parse()
-                if kind is not Nothing:
-                    given[name] = parsed
-            return handler(**given)
+        def view(**parts: Any) -> Response:
+            return handler(**parts, **_asked(route))
 
         cast(Any, view).route = route
         for address in route.addresses:
@@ -39,12 +34,19 @@ def serve(blueprint: Blueprint, route: Route) -> Callable[[Handler], Handler]:
     return register
 
 
-def _parsers(route: Route) -> list[tuple[str, type[Any], Callable[[], Any]]]:
-    found: list[tuple[str, type[Any], Callable[[], Any]]] = []
+def _asked(route: Route) -> dict[str, Any]:
+    asked: dict[str, Any] = {}
     if route.query is not None:
-        found.append(("query", route.query, partial(parse_query, route.query)))
+        query = parse_query(route.query)
+        if route.query is not Nothing:
+            asked["query"] = query
     if route.headers is not None:
-        found.append(("headers", route.headers, partial(parse_headers, route.headers)))
-    if (kind := route.body) is not None:
-        found.append(("body", kind, lambda: checked(kind, parse_body(required=route.body_required))))
-    return found
+        asked["headers"] = parse_headers(route.headers)
+    if route.body is not None:
+        posted = parse_body(required=route.body_required)
+        body = checked(route.body, posted)
+        if route.body is not Nothing:
+            asked["body"] = body
+        if route.needs_posted:
+            asked["posted"] = posted
+    return asked

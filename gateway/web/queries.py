@@ -4,6 +4,7 @@ itself: see `checks`."""
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Literal, TypeVar
 
 from flask import g, request
@@ -53,8 +54,14 @@ def _number(text: str) -> int | str:
 
 def parse_headers(kind: type[T]) -> T:
     """Those of the request's headers that this kind has."""
-    names = kind.__struct_encode_fields__
-    return checked(kind, {name: request.headers[name] for name in names if name in request.headers})
+    environ = request.environ
+    return checked(kind, {name: environ[key] for name, key in _keys_of(kind).items() if key in environ})
+
+
+@cache
+def _keys_of(kind: type[Asked]) -> dict[str, str]:
+    """Where the server has put each header."""
+    return {name: f"HTTP_{name.upper().replace('-', '_')}" for name in kind.__struct_encode_fields__}
 
 
 # --- Queries -----------------------------------------------------------------------------------------------

@@ -76,13 +76,7 @@ def parse_body(*, required: bool = True) -> JSON:
         raise InvalidRequestError("The body must be a JSON object.")
     if raw.count(b"{") + raw.count(b"[") > _MOST_LEVELS and _has_more_levels_than(_MOST_LEVELS, body):
         raise InvalidRequestError(f"The body is nested more than {_MOST_LEVELS} levels deep.")
-    g.posted = body
     return body
-
-
-def posted() -> JSON:
-    """The body as it came, when it has been parsed."""
-    return cast(JSON, g.posted)
 
 
 def _read_body() -> bytes:

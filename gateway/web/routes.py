@@ -62,6 +62,8 @@ class Route:
     """What else there is to say, in Markdown's plainest form."""
     body: type[Asked] | None = None
     body_required: bool = True
+    needs_posted: bool = False
+    """Whether the handler needs the body as it came, too."""
     example: Any = None
     """Of the body."""
     query: type[Asked] | None = Nothing

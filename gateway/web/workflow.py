@@ -13,20 +13,20 @@ from gateway.web.limits import take_slot
 from gateway.web.posted_items import parse_items
 from gateway.web.queries import TurnHeaders
 from gateway.web.reference import turns as routes
-from gateway.web.requests import gateway, json_reply, posted, readers
+from gateway.web.requests import gateway, json_reply, readers
 from gateway.web.sse import event_stream
 
 blueprint = Blueprint("workflow", __name__)
 
 
 @serve(blueprint, routes.RUN_WORKFLOW)
-def run(headers: TurnHeaders, body: Workflow, name: str = "") -> Response:
-    turn = turn_request(body, headers, name)
+def run(headers: TurnHeaders, body: Workflow, posted: JSON, name: str = "") -> Response:
+    turn = turn_request(headers, body, posted, name)
     events = take_slot().counted(gateway().stream_turn(own_namespace(), turn))
     return event_stream(readers().start(events)) if turn.stream else json_reply(reply_of(events).as_dict())
 
 
-def turn_request(body: Workflow, headers: TurnHeaders, workflow: str) -> TurnRequest:
+def turn_request(headers: TurnHeaders, body: Workflow, posted: JSON, workflow: str) -> TurnRequest:
     """The turn that is asked for."""
     return TurnRequest(
         input=_input_of(body),
@@ -37,9 +37,9 @@ def turn_request(body: Workflow, headers: TurnHeaders, workflow: str) -> TurnReq
         user_id=owner(body.user_id),
         metadata=body.metadata,
         data=body.data,
-        stream=body.stream or "text/event-stream" in request.headers.get("Accept", ""),
+        stream=body.stream or "text/event-stream" in request.environ.get("HTTP_ACCEPT", ""),
         idempotency_key=headers.idempotency_key,
-        body={**posted(), "workflow": workflow},
+        body={**posted, "workflow": workflow},
     )
 
 

@@ -39,6 +39,7 @@ RUN_WORKFLOW = Route(
     "When the client hangs up the turn still runs to its end, and GET /sessions/ID/turns/TURN gives its reply. "
     + _EVENTS,
     body=bodies.Workflow,
+    needs_posted=True,
     example={"input_as_text": "Give me a beginner workout", "session_id": "user_alice_session"},
     headers=queries.TurnHeaders,
     fails=TURN,

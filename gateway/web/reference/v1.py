@@ -29,6 +29,7 @@ CREATE_RESPONSE = Route(
     "clients retry by themselves. With `stream` the answer is the response's own events; one that fails ends with "
     "an `error` or a `response.failed` event.",
     body=bodies.CreateResponse,
+    needs_posted=True,
     example={"model": "gpt-5.4-mini", "input": "Hello", "conversation": "user_alice_session"},
     headers=queries.ResponseHeaders,
     fails=TURN,

@@ -26,7 +26,7 @@ from gateway.web.handlers import serve
 from gateway.web.limits import take_slot
 from gateway.web.queries import IncludeQuery, ResponseHeaders
 from gateway.web.reference import v1 as routes
-from gateway.web.requests import gateway, json_reply, posted, readers
+from gateway.web.requests import gateway, json_reply, readers
 from gateway.web.v1.names import speak_of
 from gateway.web.v1.session_turn import SessionTurn
 from gateway.web.v1.streams import event_stream
@@ -44,12 +44,12 @@ _SAID = frozenset(
 
 
 @serve(blueprint, routes.CREATE_RESPONSE)
-def create(headers: ResponseHeaders, body: CreateResponse) -> Response:
-    for name, value in posted().items():
+def create(headers: ResponseHeaders, body: CreateResponse, posted: JSON) -> Response:
+    for name, value in posted.items():
         account_ids.check_ids(value, name)
     if body.session_id is None:
-        return _answer_alone(headers, body)
-    turn = SessionTurn(body, headers, body.session_id)
+        return _answer_alone(headers, body, posted)
+    turn = SessionTurn(headers, body, posted, body.session_id)
     if not body.stream:
         return json_reply(turn.response())
     return event_stream(readers().start(turn.events()), turn.names, turn.left)
@@ -87,7 +87,7 @@ def models() -> Response:
 # --- Without a session -------------------------------------------------------------------------------------
 
 
-def _answer_alone(headers: ResponseHeaders, body: CreateResponse) -> Response:
+def _answer_alone(headers: ResponseHeaders, body: CreateResponse, posted: JSON) -> Response:
     """A plain response. Whose it is is remembered, so that its owner can go on from it, and nobody else."""
     if headers.idempotency_key is not None:
         raise IdempotencyUnsupportedError(
@@ -98,7 +98,7 @@ def _answer_alone(headers: ResponseHeaders, body: CreateResponse) -> Response:
     if body.previous_response_id is not None:
         wall.check_previous(body.previous_response_id)
     wall.check_given(wall.ids_in(body.input, "input"), "input")
-    parameters = {name: value for name, value in posted().items() if name != "conversation"}
+    parameters = {name: value for name, value in posted.items() if name != "conversation"}
     names = speak_of(None)
     if body.stream:
         reading = readers().start(slot.counted(_alone(gateway(), own_namespace(), parameters)))

@@ -16,7 +16,7 @@ from gateway.web.bodies import CreateResponse
 from gateway.web.limits import take_slot
 from gateway.web.presence import Presence
 from gateway.web.queries import ResponseHeaders
-from gateway.web.requests import gateway, posted
+from gateway.web.requests import gateway
 from gateway.web.v1.names import speak_of
 from gateway.workflows.passing import PASSED_THROUGH, PassThroughWorkflow
 
@@ -25,8 +25,8 @@ class SessionTurn:
     """Checked when it is made: all that it names is the caller's own. What it needs of the request it takes then,
     for its events may be read when the request is over."""
 
-    def __init__(self, body: CreateResponse, headers: ResponseHeaders, session_id: str) -> None:
-        turn = turn_request(body, headers, session_id)
+    def __init__(self, headers: ResponseHeaders, body: CreateResponse, posted: JSON, session_id: str) -> None:
+        turn = turn_request(headers, body, posted, session_id)
         # Looking at what it names may take long, too.
         slot = take_slot()
         wall.writable_key(session_id, restart=turn.restart)
@@ -35,7 +35,7 @@ class SessionTurn:
         self._gateway = gateway()
         self._key = SessionKey(own_namespace(), session_id)
         self._presence = Presence(request.environ)
-        workflow = PassThroughWorkflow(posted())
+        workflow = PassThroughWorkflow(posted)
         events = self._gateway.stream_turn(self._key.tenant, turn, workflow=workflow, left=self._presence.gone)
         self._events = slot.counted(events)
 
@@ -75,7 +75,7 @@ class SessionTurn:
                 sessions.mark_undelivered(record)
 
 
-def turn_request(body: CreateResponse, headers: ResponseHeaders, session_id: str) -> TurnRequest:
+def turn_request(headers: ResponseHeaders, body: CreateResponse, posted: JSON, session_id: str) -> TurnRequest:
     """The turn that is asked for, if a session can have it."""
     if body.background:
         raise InvalidRequestError(
@@ -102,7 +102,7 @@ def turn_request(body: CreateResponse, headers: ResponseHeaders, session_id: str
         stream=body.stream is True,
         idempotency_key=headers.idempotency_key,
         blind_retry=_is_blind_retry(),
-        body={"/v1/responses": posted()},
+        body={"/v1/responses": posted},
     )
 
 

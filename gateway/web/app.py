@@ -25,8 +25,6 @@ from gateway.web import (
     items,
     lifecycle,
     limits,
-    login,
-    metrics,
     operations,
     request_log,
     requests,
@@ -96,7 +94,7 @@ def create_app(
     limits.install(app, settings)
     errors.install(app)
     request_log.install(app)
-    ours = (workflow, session_routes, items, turns, lifecycle, transcript, v1, operations, metrics, login)
+    ours = (workflow, session_routes, items, turns, lifecycle, transcript, v1, operations)
     for module in (*ours, reference, console):
         app.register_blueprint(module.blueprint)
     check_routes(app)

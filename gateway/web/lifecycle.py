@@ -21,8 +21,7 @@ from gateway.web.reference import sessions as routes
 from gateway.web.requests import gateway
 from gateway.web.sessions import eraser, session_reply
 
-# The operations of /openapi.json have their names by its name.
-blueprint = Blueprint("moving", __name__)
+blueprint = Blueprint("lifecycle", __name__)
 
 
 @serve(blueprint, routes.RESET)

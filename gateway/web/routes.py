@@ -51,6 +51,8 @@ class Answer:
 class Route:
     """One method of one address, or of two that do the same."""
 
+    name: str
+    """Of the operation in the document: clients that are made from it have their names by it."""
     method: str
     address: str
     second_address: str | None = None
@@ -91,7 +93,7 @@ class Route:
 
 def page(address: str) -> Route:
     """A page, or a part of one: nothing that a program would call."""
-    return Route(method="GET", address=address, access=Access.OPEN, group=None, query=None)
+    return Route(name=address, method="GET", address=address, access=Access.OPEN, group=None, query=None)
 
 
 def route_of(app: Flask, endpoint: str) -> Route:

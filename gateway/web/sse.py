@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import orjson
 from flask import Response, stream_with_context
 
-from gateway.model import JSON, Delta, Done, Held, TurnEvent
+from gateway.model import Delta, Done, Held, TurnEvent
 from gateway.reader import Reading
 from gateway.web.errors import error_event
+from gateway.web.replies import DeltaEvent, SessionEvent
 
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b": still here\n\n"
@@ -74,9 +75,15 @@ class TurnWriter:
 
     def frames(self, event: TurnEvent) -> Iterator[bytes]:
         if isinstance(event, Delta):
-            yield self._frame("delta", {"text": event.text})
+            yield self._frame("delta", DeltaEvent(text=event.text))
         elif isinstance(event, Held):
-            yield self._frame("session", event)
+            told = SessionEvent(
+                session_id=event.session_id,
+                conversation_id=event.conversation_id,
+                turn_id=event.turn_id,
+                created=event.created,
+            )
+            yield self._frame("session", told)
         elif isinstance(event, Done):
             yield self._frame("done", event.reply.as_dict())
 
@@ -89,6 +96,6 @@ class TurnWriter:
     def left(self) -> None:
         """The turn goes on, and whoever asks for it later finds it."""
 
-    def _frame(self, name: str, data: JSON | Held) -> bytes:
+    def _frame(self, name: str, data: Mapping[str, object]) -> bytes:
         self._number += 1
         return b"event: %b\nid: %d\ndata: %b\n\n" % (name.encode(), self._number, orjson.dumps(data))

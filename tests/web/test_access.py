@@ -79,7 +79,7 @@ def test_without_a_key_only_what_is_open_answers(guarded: House) -> None:
             answer = caller.ask(method, path, {} if method != "GET" else None)
             if route_of(guarded.app, endpoint).access is Access.OPEN:
                 # Logging in says itself what it needs.
-                assert answer.status_code != 401 or endpoint == "login.login", path
+                assert answer.status_code != 401 or endpoint == "operations.login", path
                 continue
             assert answer.status_code == 401, (method, path)
             error = answer.get_json()["error"]
@@ -95,7 +95,7 @@ def test_each_role_reaches_what_it_may(guarded: House, role: Role) -> None:
         answer = caller.ask(method, path, {} if method != "GET" else None)
         refused = route_of(guarded.app, endpoint).access is Access.OPERATOR and role is not Role.ADMIN
         assert (answer.status_code == 403) == refused, (method, path, answer.text)
-        assert answer.status_code != 401 or endpoint == "login.login", (method, path)
+        assert answer.status_code != 401 or endpoint == "operations.login", (method, path)
 
 
 def test_a_revoked_key_opens_nothing_from_then_on(guarded: House) -> None:

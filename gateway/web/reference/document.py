@@ -89,7 +89,7 @@ def _path(rule: Rule) -> str:
 def _operation(route: Route, rule: Rule, parameters: dict[str, JSON], *, auth: str) -> JSON:
     needs_auth = auth != "none" and route.access is not Access.OPEN
     operation: JSON = {
-        "operationId": "_".join([*rule.endpoint.split("."), *_beside_session(rule)]),
+        "operationId": route.name if rule.rule == route.address else f"{route.name}_named",
         "tags": [route.group],
         "summary": route.summary,
         "description": route.more,
@@ -108,11 +108,6 @@ def _operation(route: Route, rule: Rule, parameters: dict[str, JSON], *, auth: s
         **_failures(route),
     }
     return {name: value for name, value in operation.items() if value or name == "security"}
-
-
-def _beside_session(rule: Rule) -> list[str]:
-    """What tells two addresses of one endpoint apart."""
-    return ["named"] if "name" in rule.arguments else []
 
 
 def _reference(kind: Any) -> JSON:

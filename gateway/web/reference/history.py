@@ -8,6 +8,7 @@ from gateway.web.reference import examples as shown
 from gateway.web.routes import HELD, PROVIDER, SESSION, Access, Answer, Route
 
 LIST_ITEMS = Route(
+    name="items_items",
     method="GET",
     address="/sessions/<session_id>/items",
     access=Access.PRINCIPAL,
@@ -19,6 +20,7 @@ LIST_ITEMS = Route(
 )
 
 ADD_ITEMS = Route(
+    name="items_add",
     method="POST",
     address="/sessions/<session_id>/items",
     access=Access.PRINCIPAL,
@@ -33,6 +35,7 @@ ADD_ITEMS = Route(
 )
 
 POP_ITEM = Route(
+    name="items_pop",
     method="POST",
     address="/sessions/<session_id>/items/pop",
     access=Access.PRINCIPAL,
@@ -45,6 +48,7 @@ POP_ITEM = Route(
 )
 
 CLEAR_ITEMS = Route(
+    name="items_clear",
     method="DELETE",
     address="/sessions/<session_id>/items",
     access=Access.PRINCIPAL,
@@ -69,6 +73,7 @@ CLEAR_ITEMS = Route(
 )
 
 REMOVE_ITEM = Route(
+    name="items_remove",
     method="DELETE",
     address="/sessions/<session_id>/items/<item_id>",
     access=Access.PRINCIPAL,
@@ -86,6 +91,7 @@ REMOVE_ITEM = Route(
 )
 
 TRANSCRIPT = Route(
+    name="transcript_transcript",
     method="GET",
     address="/sessions/<session_id>/transcript",
     access=Access.PRINCIPAL,

@@ -7,6 +7,7 @@ from gateway.web import bodies, replies
 from gateway.web.routes import Access, Answer, Route
 
 HEALTHZ = Route(
+    name="operations_healthz",
     method="GET",
     address="/healthz",
     access=Access.OPEN,
@@ -17,6 +18,7 @@ HEALTHZ = Route(
 )
 
 READYZ = Route(
+    name="operations_readyz",
     method="GET",
     address="/readyz",
     access=Access.OPEN,
@@ -36,6 +38,7 @@ READYZ = Route(
 )
 
 METRICS = Route(
+    name="metrics_metrics",
     method="GET",
     address="/metrics",
     access=Access.OPERATOR,
@@ -54,6 +57,7 @@ METRICS = Route(
 )
 
 LOGIN = Route(
+    name="login_login",
     method="POST",
     address="/login",
     access=Access.OPEN,
@@ -73,6 +77,7 @@ LOGIN = Route(
 )
 
 LOGOUT = Route(
+    name="login_logout",
     method="POST",
     address="/logout",
     access=Access.OPEN,
@@ -83,6 +88,7 @@ LOGOUT = Route(
 )
 
 OPENAPI = Route(
+    name="api_openapi",
     method="GET",
     address="/openapi.json",
     access=Access.OPEN,

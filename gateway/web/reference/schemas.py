@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.model import JSON
-from gateway.web import bodies, queries, replies
+from gateway.web import bodies, openai_objects, queries, replies
 from gateway.web.fields import reference
 
 REFERENCE = reference("{name}")["$ref"]
@@ -20,12 +20,12 @@ REFERENCE = reference("{name}")["$ref"]
 
 def make_schemas() -> dict[str, JSON]:
     """The schema of every body and reply, by the type's name."""
-    asked, given = _schemas(bodies), _schemas(replies)
+    asked, given = _schemas(bodies), _schemas(replies) | _schemas(openai_objects)
     for schema in asked.values():
         schema.setdefault("additionalProperties", True)
-    for kind in replies.OPEN:
+    for kind in (*replies.OPEN, *openai_objects.OPEN):
         given[kind.__name__]["additionalProperties"] = True
-    return {**asked, **given}
+    return asked | given
 
 
 def make_parameters() -> dict[str, JSON]:

@@ -8,6 +8,7 @@ from gateway.web.reference import examples as shown
 from gateway.web.routes import HELD, PROVIDER, SESSION, Access, Answer, Route
 
 MAKE = Route(
+    name="sessions_make",
     method="POST",
     address="/sessions",
     access=Access.PRINCIPAL,
@@ -24,6 +25,7 @@ MAKE = Route(
 )
 
 LIST = Route(
+    name="sessions_directory",
     method="GET",
     address="/sessions",
     access=Access.PRINCIPAL,
@@ -42,6 +44,7 @@ LIST = Route(
 )
 
 READ = Route(
+    name="sessions_read",
     method="GET",
     address="/sessions/<session_id>",
     access=Access.PRINCIPAL,
@@ -52,6 +55,7 @@ READ = Route(
 )
 
 EDIT = Route(
+    name="sessions_edit",
     method="PATCH",
     address="/sessions/<session_id>",
     access=Access.PRINCIPAL,
@@ -66,6 +70,7 @@ EDIT = Route(
 )
 
 ERASE = Route(
+    name="sessions_erase",
     method="DELETE",
     address="/sessions/<session_id>",
     access=Access.PRINCIPAL,
@@ -83,6 +88,7 @@ ERASE = Route(
 )
 
 ERASE_OF_USER = Route(
+    name="sessions_erase_of_user",
     method="DELETE",
     address="/sessions",
     access=Access.PRINCIPAL,
@@ -108,6 +114,7 @@ ERASE_OF_USER = Route(
 )
 
 RESET = Route(
+    name="moving_reset",
     method="POST",
     address="/sessions/<session_id>/reset",
     access=Access.PRINCIPAL,
@@ -136,6 +143,7 @@ RESET = Route(
 )
 
 FORK = Route(
+    name="moving_fork",
     method="POST",
     address="/sessions/<session_id>/fork",
     access=Access.PRINCIPAL,
@@ -157,6 +165,7 @@ FORK = Route(
 )
 
 RENAME = Route(
+    name="moving_rename",
     method="POST",
     address="/sessions/<session_id>/rename",
     access=Access.PRINCIPAL,

@@ -14,6 +14,7 @@ _EVENTS = (
 )
 
 RUN_WORKFLOW = Route(
+    name="workflow_run",
     method="POST",
     address="/workflow",
     second_address="/workflow/<name>",
@@ -46,6 +47,7 @@ RUN_WORKFLOW = Route(
 )
 
 LIST_TURNS = Route(
+    name="turns_turns",
     method="GET",
     address="/sessions/<session_id>/turns",
     access=Access.PRINCIPAL,
@@ -65,6 +67,7 @@ LIST_TURNS = Route(
 )
 
 READ_TURN = Route(
+    name="turns_turn",
     method="GET",
     address="/sessions/<session_id>/turns/<turn_id>",
     access=Access.PRINCIPAL,
@@ -83,6 +86,7 @@ READ_TURN = Route(
 )
 
 CANCEL_PENDING_CALLS = Route(
+    name="turns_cancel_pending_calls",
     method="POST",
     address="/sessions/<session_id>/pending_calls/cancel",
     access=Access.PRINCIPAL,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from gateway import errors
-from gateway.web import bodies, queries, replies
+from gateway.web import bodies, openai_objects, queries, replies
 from gateway.web.reference import examples as shown
 from gateway.web.routes import HELD, PROVIDER, SESSION, TURN, Access, Answer, Route
 
 _GROUP = "OpenAI's API"
 
 CREATE_RESPONSE = Route(
+    name="v1_responses_create",
     method="POST",
     address="/v1/responses",
     access=Access.V1,
@@ -18,7 +19,7 @@ CREATE_RESPONSE = Route(
     answers=[
         Answer(
             200,
-            replies.Response,
+            openai_objects.Response,
             "The response.",
             shown.RESPONSE_OBJECT,
             media={"text/event-stream": shown.RESPONSE_STREAM},
@@ -36,17 +37,19 @@ CREATE_RESPONSE = Route(
 )
 
 RETRIEVE_RESPONSE = Route(
+    name="v1_responses_retrieve",
     method="GET",
     address="/v1/responses/<response_id>",
     access=Access.V1,
     group=_GROUP,
     summary="A response of the caller's own",
-    answers=[Answer(200, replies.Response, "The response.", shown.RESPONSE_OBJECT)],
+    answers=[Answer(200, openai_objects.Response, "The response.", shown.RESPONSE_OBJECT)],
     query=queries.IncludeQuery,
     fails=[errors.NotFoundError, *PROVIDER],
 )
 
 DELETE_RESPONSE = Route(
+    name="v1_responses_delete",
     method="DELETE",
     address="/v1/responses/<response_id>",
     access=Access.V1,
@@ -55,7 +58,7 @@ DELETE_RESPONSE = Route(
     answers=[
         Answer(
             200,
-            replies.DeletedResponse,
+            openai_objects.DeletedResponse,
             "It is deleted.",
             {"id": shown.RESPONSE, "object": "response", "deleted": True},
         )
@@ -64,6 +67,7 @@ DELETE_RESPONSE = Route(
 )
 
 LIST_MODELS = Route(
+    name="v1_responses_models",
     method="GET",
     address="/v1/models",
     access=Access.V1,
@@ -73,7 +77,7 @@ LIST_MODELS = Route(
     answers=[
         Answer(
             200,
-            replies.ModelList,
+            openai_objects.ModelList,
             "The models.",
             {"object": "list", "data": [{"id": "gpt-5.4-mini", "object": "model"}]},
         )
@@ -82,12 +86,13 @@ LIST_MODELS = Route(
 )
 
 CREATE_CONVERSATION = Route(
+    name="v1_conversations_create",
     method="POST",
     address="/v1/conversations",
     access=Access.V1,
     group=_GROUP,
     summary="A new conversation",
-    answers=[Answer(200, replies.Conversation, "The conversation.", shown.CONVERSATION_OBJECT)],
+    answers=[Answer(200, openai_objects.Conversation, "The conversation.", shown.CONVERSATION_OBJECT)],
     more="`metadata.session_id` names it; one that is there already is given as it is.",
     body=bodies.CreateConversation,
     body_required=False,
@@ -96,6 +101,7 @@ CREATE_CONVERSATION = Route(
 )
 
 LIST_CONVERSATIONS = Route(
+    name="v1_conversations_directory",
     method="GET",
     address="/v1/conversations",
     access=Access.V1,
@@ -104,7 +110,7 @@ LIST_CONVERSATIONS = Route(
     answers=[
         Answer(
             200,
-            replies.ConversationList,
+            openai_objects.ConversationList,
             "One page.",
             {
                 "object": "list",
@@ -120,28 +126,31 @@ LIST_CONVERSATIONS = Route(
 )
 
 READ_CONVERSATION = Route(
+    name="v1_conversations_read",
     method="GET",
     address="/v1/conversations/<session_id>",
     access=Access.V1,
     group=_GROUP,
     summary="Read a conversation",
-    answers=[Answer(200, replies.Conversation, "The conversation.", shown.CONVERSATION_OBJECT)],
+    answers=[Answer(200, openai_objects.Conversation, "The conversation.", shown.CONVERSATION_OBJECT)],
     fails=SESSION,
 )
 
 EDIT_CONVERSATION = Route(
+    name="v1_conversations_edit",
     method="POST",
     address="/v1/conversations/<session_id>",
     access=Access.V1,
     group=_GROUP,
     summary="Change a conversation's metadata",
-    answers=[Answer(200, replies.Conversation, "The conversation as it is now.", shown.CONVERSATION_OBJECT)],
+    answers=[Answer(200, openai_objects.Conversation, "The conversation as it is now.", shown.CONVERSATION_OBJECT)],
     body=bodies.EditConversation,
     example={"metadata": {"plan": "pro"}},
     fails=SESSION,
 )
 
 ERASE_CONVERSATION = Route(
+    name="v1_conversations_erase",
     method="DELETE",
     address="/v1/conversations/<session_id>",
     access=Access.V1,
@@ -150,13 +159,13 @@ ERASE_CONVERSATION = Route(
     answers=[
         Answer(
             200,
-            replies.DeletedConversation,
+            openai_objects.DeletedConversation,
             "It is erased.",
             {"id": "user_alice_session", "object": "conversation.deleted", "deleted": True},
         ),
         Answer(
             202,
-            replies.DeletedConversation,
+            openai_objects.DeletedConversation,
             "It is begun; the sweeper finishes the job.",
             {"id": "user_alice_session", "object": "conversation.deleted", "deleted": False},
         ),
@@ -166,6 +175,7 @@ ERASE_CONVERSATION = Route(
 )
 
 LIST_ITEMS = Route(
+    name="v1_items_items",
     method="GET",
     address="/v1/conversations/<session_id>/items",
     access=Access.V1,
@@ -177,6 +187,7 @@ LIST_ITEMS = Route(
 )
 
 ADD_ITEMS = Route(
+    name="v1_items_add",
     method="POST",
     address="/v1/conversations/<session_id>/items",
     access=Access.V1,
@@ -192,6 +203,7 @@ ADD_ITEMS = Route(
 )
 
 READ_ITEM = Route(
+    name="v1_items_item",
     method="GET",
     address="/v1/conversations/<session_id>/items/<item_id>",
     access=Access.V1,
@@ -203,11 +215,12 @@ READ_ITEM = Route(
 )
 
 REMOVE_ITEM = Route(
+    name="v1_items_remove",
     method="DELETE",
     address="/v1/conversations/<session_id>/items/<item_id>",
     access=Access.V1,
     group=_GROUP,
     summary="Remove one item of a conversation",
-    answers=[Answer(200, replies.Conversation, "The conversation, without it.", shown.CONVERSATION_OBJECT)],
+    answers=[Answer(200, openai_objects.Conversation, "The conversation, without it.", shown.CONVERSATION_OBJECT)],
     fails=[*SESSION, *HELD, *PROVIDER],
 )

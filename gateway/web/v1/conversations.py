@@ -7,13 +7,14 @@ from flask import Blueprint, Response
 from gateway.erasing.eraser import REQUEST_SECONDS, Receipt
 from gateway.errors import NotFoundError, SessionExistsError, SessionNotFoundError
 from gateway.history import items as history
-from gateway.model import JSON, Session, SessionKey, new_session_id, parse_session_id
+from gateway.model import Session, SessionKey, new_session_id, parse_session_id
 from gateway.providers.retry import Patience
 from gateway.web import account_ids, wall
 from gateway.web.access import audited, own_namespace, owner
 from gateway.web.bodies import CreateConversation, EditConversation
 from gateway.web.handlers import serve
 from gateway.web.lookup import queue_limit
+from gateway.web.openai_objects import Conversation, ConversationList, DeletedConversation
 from gateway.web.queries import ConversationsQuery
 from gateway.web.reference import v1 as routes
 from gateway.web.requests import gateway, json_reply
@@ -60,7 +61,15 @@ def directory(query: ConversationsQuery) -> Response:
             raise NotFoundError(f"No conversation found with id '{query.after}'", param="after")
     found = gateway().sessions.made(own_namespace(), limit=query.limit + 1, before=last)
     page, more = found[: query.limit], len(found) > query.limit
-    return json_reply(envelope([shown(session) for session in page], has_more=more))
+    return json_reply(
+        ConversationList(
+            object="list",
+            data=[shown(session) for session in page],
+            first_id=page[0].session_id if page else None,
+            last_id=page[-1].session_id if page else None,
+            has_more=more,
+        )
+    )
 
 
 @serve(blueprint, routes.READ_CONVERSATION)
@@ -88,7 +97,7 @@ def erase(session_id: str) -> Response:
     )
     done = isinstance(outcome, Receipt)
     audited("session_erased", session_id, outcome="done" if done else "begun")
-    deleted = {"id": session_id, "object": "conversation.deleted", "deleted": done}
+    deleted = DeletedConversation(id=session_id, object="conversation.deleted", deleted=done)
     return json_reply(deleted, 200 if done else 202)
 
 
@@ -99,15 +108,10 @@ def session_of(session_id: str) -> Session:
     return session
 
 
-def envelope(data: list[JSON], *, has_more: bool) -> JSON:
-    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-    return {"object": "list", "data": data, **ends, "has_more": has_more}
-
-
-def shown(session: Session) -> JSON:
-    return {
-        "id": session.session_id,
-        "object": "conversation",
-        "created_at": session.created_at // 1000,
-        "metadata": session.metadata,
-    }
+def shown(session: Session) -> Conversation:
+    return Conversation(
+        id=session.session_id,
+        object="conversation",
+        created_at=session.created_at // 1000,
+        metadata=session.metadata,
+    )

@@ -19,8 +19,9 @@ from gateway.web.handlers import serve
 from gateway.web.lookup import held, queue_limit
 from gateway.web.queries import ConversationItemsQuery, IncludeQuery, LostHeaders
 from gateway.web.reference import v1 as routes
+from gateway.web.replies import ItemList
 from gateway.web.requests import gateway, json_reply
-from gateway.web.v1.conversations import envelope, session_of, shown
+from gateway.web.v1.conversations import session_of, shown
 from gateway.web.v1.names import speak_of
 
 blueprint = Blueprint("items", __name__)
@@ -33,7 +34,7 @@ def items(session_id: str, query: ConversationItemsQuery) -> Response:
     if session is None:
         if query.after is not None:
             raise missing
-        return json_reply(envelope([], has_more=False))
+        return json_reply(ItemList(object="list", data=[], first_id=None, last_id=None, has_more=False))
     speak_of(session_id, session.conversation_id)
     provider, conversation_id = gateway().provider, session.conversation_id
     try:

@@ -24,6 +24,7 @@ from gateway.web.access import own_namespace
 from gateway.web.bodies import CreateResponse
 from gateway.web.handlers import serve
 from gateway.web.limits import take_slot
+from gateway.web.openai_objects import DeletedResponse
 from gateway.web.queries import IncludeQuery, ResponseHeaders
 from gateway.web.reference import v1 as routes
 from gateway.web.requests import gateway, json_reply, readers
@@ -76,7 +77,7 @@ def delete(response_id: str) -> Response:
     speak_of(owner.session_id, owner.conversation_id)
     missing = wall.response_not_found(response_id)
     wall.found_or(missing, lambda: gateway().provider.delete_response(response_id))
-    return json_reply({"id": response_id, "object": "response", "deleted": True})
+    return json_reply(DeletedResponse(id=response_id, object="response", deleted=True))
 
 
 @serve(blueprint, routes.LIST_MODELS)

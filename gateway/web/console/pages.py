@@ -15,12 +15,17 @@ blueprint = Blueprint("console", __name__, template_folder="templates")
 
 blueprint.after_request(guard)
 
+_STYLES = ("base.css", "sessions.css", "session.css", "panels.css", "media.css")
+"""In the order in which the later ones change what the earlier ones say."""
+
 
 @serve(blueprint, page_at("/"))
 def page() -> Response:
     files = static_files()
     modules = [name for name in files.files if name.endswith(".js") and name != "theme.js"]
-    text = render_template("console.html", assets=f"console/{files.version}", modules=modules, auth=settings().auth)
+    text = render_template(
+        "console.html", assets=f"console/{files.version}", styles=_STYLES, modules=modules, auth=settings().auth
+    )
     reply = Response(text, content_type="text/html; charset=utf-8")
     reply.headers["Cache-Control"] = "no-cache"
     return unless_kept(reply)

@@ -10,7 +10,7 @@ from gateway.auth.keys import KeyAuth
 from gateway.config import Settings
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.metrics.provider import MeteredProvider
-from gateway.metrics.store import metered
+from gateway.metrics.store import MeteredStore
 from gateway.model import JSON, ApiKey
 from gateway.parsing import shown_url
 from gateway.providers.base import Provider
@@ -30,14 +30,18 @@ def assemble(
     if settings.tools:
         defaults["tools"] = list(settings.tools)
     return Gateway(
-        metered(sessions or open_store(settings)),
+        _metered(sessions or open_store(settings)),
         MeteredProvider(provider or open_provider(settings)),
         workflows,
         defaults=defaults,
-        busy_wait_seconds=settings.busy_wait_seconds,
-        queue_limit=settings.queue_limit,
         provider_timeout_seconds=settings.provider_timeout_seconds,
     )
+
+
+def _metered(sessions: SessionManager) -> SessionManager:
+    if not isinstance(sessions.store, MeteredStore):
+        sessions.wrap(MeteredStore)
+    return sessions
 
 
 def open_store(settings: Settings) -> SessionManager:
@@ -49,6 +53,8 @@ def open_store(settings: Settings) -> SessionManager:
             lifetime=Lifetime(settings.session_ttl_seconds, settings.session_max_age_seconds),
             erase_expired=settings.erase_expired,
             encryption_keys=settings.encryption_keys,
+            wait_seconds=settings.busy_wait_seconds,
+            queue_limit=settings.queue_limit,
             # Of a gthread worker's threads half stay free for other sessions and for /healthz.
             max_waiting=settings.threads // 2,
         )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.errors import InvalidSessionIdError, UnreadableAnswerError
+from gateway.errors import InvalidSessionIdError, StoreUnavailableError, UnreadableAnswerError
 
 JSON = dict[str, Any]
 
@@ -87,14 +87,25 @@ class Session:
     expires_at: int | None = None
     status: Status = Status.ACTIVE
     user_id: str | None = None
-    data: JSON = field(default_factory=dict)
-    metadata: JSON = field(default_factory=dict)
+    data: JSON | None = field(default_factory=dict)
+    """None when it cannot be read now."""
+    metadata: JSON | None = field(default_factory=dict)
     generation: int = 1
     turns: int = 0
+    revision: int = field(default=0, compare=False)
+    """By which a store knows whether somebody edited it since it was read."""
+    unreadable: str | None = field(default=None, compare=False)
+    """Why `data` or `metadata` cannot be read."""
 
     @property
     def key(self) -> SessionKey:
         return SessionKey(self.tenant, self.session_id)
+
+    def opened(self) -> tuple[JSON, JSON]:
+        """`data` and `metadata`; `StoreUnavailableError` when they cannot be read."""
+        if self.data is None or self.metadata is None:
+            raise StoreUnavailableError(self.unreadable, retry_after=1)
+        return self.data, self.metadata
 
     @property
     def version(self) -> str:
@@ -103,7 +114,7 @@ class Session:
         return hashlib.sha256(edited).hexdigest()[:32]
 
     def as_dict(self) -> JSON:
-        return {
+        fields: JSON = {
             "session_id": self.session_id,
             "conversation_id": self.conversation_id,
             "created_at": encode_time(self.created_at),
@@ -116,6 +127,9 @@ class Session:
             "generation": self.generation,
             "turns": self.turns,
         }
+        if self.unreadable is not None:
+            fields["unreadable"] = True
+        return fields
 
 
 class Role(StrEnum):

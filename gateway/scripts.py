@@ -66,7 +66,7 @@ async def arun_workflow(
 
     def run() -> None:
         try:
-            if before is not None and wait([before], _scripts_gateway().busy_wait_seconds).not_done:
+            if before is not None and wait([before], _scripts_gateway().sessions.wait_seconds).not_done:
                 raise TurnBusyError(retry_after=1)
             reply = run_workflow(
                 input,
@@ -102,3 +102,14 @@ def _scripts_gateway() -> Gateway:
             _script_gateway = assemble(Settings.from_env(os.environ))
             atexit.register(_script_gateway.close)
         return _script_gateway
+
+
+def _forget_in_child() -> None:
+    """A forked process has none of its parent's threads, and must share none of its connections."""
+    global _script_gateway, _script_lock
+    if _script_gateway is not None:
+        atexit.unregister(_script_gateway.close)
+    _script_gateway, _script_lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

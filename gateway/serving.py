@@ -121,7 +121,7 @@ def on_starting(server: Any) -> None:
         sys.exit("gateway: preloading cannot be used: every worker opens the store for itself.")
     try:
         gateway = assemble(_settings)
-        open_auth(_settings, gateway.sessions.key)
+        open_auth(_settings, gateway.sessions.store.owners.find_key)
         audit.write_to(_settings.audit_log)
     except (ConfigurationError, GatewayError) as exc:
         sys.exit(f"gateway: {exc}")

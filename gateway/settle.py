@@ -13,7 +13,7 @@ from gateway.model import ANSWERED, JSON, Reply, SessionKey, TurnRecord, TurnReq
 from gateway.providers.base import Provider
 from gateway.providers.retry import Patience
 from gateway.reply import encode_reply, end_of
-from gateway.sessions.base import SessionManager, Turn
+from gateway.sessions import SessionManager, Turn
 from gateway.verdict import APPEND_SECONDS, Outcome, Verdict, examine
 from gateway.workflows.responses import output_text, trim_usage
 
@@ -32,12 +32,9 @@ class Settled(NamedTuple):
 class Settler:
     """Tells what became of recorded turns, and writes it down."""
 
-    def __init__(
-        self, sessions: SessionManager, provider: Provider, *, queue_limit: int, silent_seconds: float
-    ) -> None:
+    def __init__(self, sessions: SessionManager, provider: Provider, *, silent_seconds: float) -> None:
         self._sessions = sessions
         self._provider = provider
-        self._queue_limit = queue_limit
         self._silent_seconds = silent_seconds
         self._looked_at: dict[str, float] = {}
         """The turns of which a look could not tell what became, and until when none is taken again."""
@@ -65,6 +62,8 @@ class Settler:
     def first_end(self, record: TurnRecord, patience: Patience) -> Settled | None:
         """The end of the turn that has the idempotency key, waited for while it runs. None: it did not take place,
         and the key is free."""
+        if record.state is TurnState.LOST:
+            raise TurnLostError()
         while True:
             found = self.settled(record.key, record.turn_id, patience)
             if found is None or (found.record.state is TurnState.FAILED and found.record.idempotency_key is None):
@@ -87,7 +86,7 @@ class Settler:
             return Settled(record) if record else None
         patience = patience or Patience(0)
         # No other turn of the session may run while the conversation is looked at.
-        with self._sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=self._queue_limit):
+        with self._sessions.turn(key, wait_seconds=patience.left_seconds):
             verdict = self.examine(record)
             while verdict.outcome is Outcome.PENDING:
                 if patience.left_seconds <= 0:

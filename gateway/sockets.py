@@ -27,3 +27,19 @@ def peek(connection: socket.socket) -> Literal["quiet", "talks", "closed"]:
 def is_quiet(connection: socket.socket) -> bool:
     """Whether a kept connection can be used again: it has not ended, and nothing came that nobody asked for."""
     return peek(connection) == "quiet"
+
+
+class Presence:
+    """Whether the other side of a connection is there: asked at any time, from any thread; once gone it stays gone.
+    Without a connection to look at it is believed to be there until `leave` says otherwise."""
+
+    def __init__(self, connection: socket.socket | None) -> None:
+        self._connection = connection
+        self._closed = False
+
+    def leave(self) -> None:
+        self._closed = True
+
+    def has_closed(self) -> bool:
+        self._closed = self._closed or (self._connection is not None and peek(self._connection) == "closed")
+        return self._closed

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
+from gateway.binding import bind_conversation
 from gateway.errors import (
     ConversationGoneError,
     GatewayError,
@@ -24,8 +25,7 @@ from gateway.errors import (
     TurnLostError,
     UserMismatchError,
 )
-from gateway.history.items import add_items, clear_items
-from gateway.metrics.series import ORPHANS
+from gateway.history.items import add_items
 from gateway.metrics.turns import TurnMeter, announce
 from gateway.model import (
     JSON,
@@ -45,7 +45,8 @@ from gateway.model import (
 from gateway.providers.base import Provider, all_items
 from gateway.providers.retry import Patience
 from gateway.reply import encode_reply, end_of, reply_of
-from gateway.sessions.base import KeyTakenError, SessionManager, Turn
+from gateway.sessions import SessionManager, Turn
+from gateway.sessions.values import KeyTakenError
 from gateway.settle import Settler
 from gateway.verdict import Outcome
 from gateway.workflows.base import Workflow, WorkflowTurn
@@ -65,18 +66,14 @@ class Gateway:
         workflows: Mapping[str, Workflow],
         *,
         defaults: JSON,
-        busy_wait_seconds: float = 25.0,
-        queue_limit: int = 16,
         provider_timeout_seconds: float = 300.0,
     ) -> None:
         self.sessions = sessions
         self.provider = provider
         self.workflows = workflows
         self._defaults = defaults
-        self.busy_wait_seconds = busy_wait_seconds
-        self._queue_limit = queue_limit
         announce(workflows)
-        self.settler = Settler(sessions, provider, queue_limit=queue_limit, silent_seconds=provider_timeout_seconds)
+        self.settler = Settler(sessions, provider, silent_seconds=provider_timeout_seconds)
 
     def check(self) -> None:
         """Raises when the store does not answer, or the provider cannot be used as configured."""
@@ -118,7 +115,7 @@ class Gateway:
     def _turn(
         self, key: SessionKey, request: TurnRequest, workflow: Workflow, left: Callable[[], bool], meter: TurnMeter
     ) -> Iterator[TurnEvent]:
-        patience = Patience(self.busy_wait_seconds if request.wait else 0)
+        patience = Patience(self.sessions.wait_seconds if request.wait else 0)
         while True:
             turn_id = new_turn_id()
             try:
@@ -129,7 +126,6 @@ class Gateway:
                     idempotency_key=request.idempotency_key,
                     fingerprint=fingerprint(turn_id, request.body),
                     wait_seconds=patience.left_seconds,
-                    queue_limit=self._queue_limit,
                 ) as turn:
                     found = self.settler.undelivered(turn, request) if workflow.replayable else None
                     if found is not None and left():
@@ -176,9 +172,7 @@ class Gateway:
             work = WorkflowTurn(
                 conversation,
                 input=request.input,
-                session_id=session.session_id,
-                user_id=session.user_id,
-                data=session.data,
+                session=session,
                 defaults=self._defaults,
             )
             words: list[str] = []
@@ -204,7 +198,8 @@ class Gateway:
                 conversation.keep(response)
                 words = [output_text(response)]
             break
-        self._save_data(session, work)
+        if changes := work.changes():
+            self.sessions.update(session.key, data=changes)
         response = conversation.response or {}
         record = turn.finish(
             end_of(response), response_id=response.get("id"), usage=conversation.usage, undelivered=left()
@@ -218,59 +213,9 @@ class Gateway:
 
     def _bind_new(self, turn: Turn, request: TurnRequest, patience: Patience) -> Session:
         """A new conversation for the session: its first, or its next after a loss."""
-        return self.bind_conversation(
-            turn, patience, user_id=request.user_id, data=request.data, metadata=request.metadata
-        )
-
-    def bind_conversation(
-        self,
-        turn: Turn,
-        patience: Patience,
-        *,
-        user_id: str | None = None,
-        data: JSON | None = None,
-        metadata: JSON | None = None,
-        fill: Callable[[str], object] | None = None,
-        erase_old: bool = False,
-    ) -> Session:
-        """Makes a conversation, lets `fill` put a history into it, and binds the turn's session to it. One that could
-        not be bound is deleted again, and the session is as it was."""
-        generation = turn.session.generation + 1 if turn.session else 1
-        # By these an orphan can be told at the provider.
-        marks = {"gateway_session": turn.key.session_id, "gateway_generation": str(generation)}
-        if turn.key.tenant:
-            marks["gateway_tenant"] = turn.key.tenant
-        try:
-            made = patience.call(lambda: self.provider.create_conversation(metadata=marks))["id"]
-        except GatewayError as exc:
-            if exc.in_doubt:
-                ORPHANS.labels("no").inc()
-                log.warning("a conversation may be an orphan at the provider: the answer with its id was lost")
-            raise
-        try:
-            if fill is not None:
-                fill(made)
-            session = turn.bind(made, user_id=user_id, data=data, metadata=metadata, erase_old=erase_old)
-        except StoreUnavailableError:
-            # It may be bound all the same, so that it must not be deleted.
-            ORPHANS.labels("no").inc()
-            log.warning("conversation %s may be an orphan at the provider: the store went away", made)
-            raise
-        except Exception:
-            self._discard(made, filled=fill is not None)
-            raise
-        if session.conversation_id != made:
-            self._discard(made, filled=fill is not None)
-        return session
-
-    def _discard(self, conversation_id: str, *, filled: bool) -> None:
-        try:
-            if filled:
-                clear_items(self.provider, conversation_id)
-            self.provider.delete_conversation(conversation_id)
-        except GatewayError:
-            ORPHANS.labels("yes").inc()
-            log.warning("conversation %s is an orphan at the provider: it could not be deleted", conversation_id)
+        return bind_conversation(
+            self.provider, turn, patience, user_id=request.user_id, data=request.data, metadata=request.metadata
+        ).session
 
     def _error_of(self, turn: Turn, conversation: Conversation, exc: Exception) -> GatewayError:
         """What the caller is told. Whatever went wrong while the provider may have been at work leaves it in doubt."""
@@ -307,12 +252,6 @@ class Gateway:
             turn.finish(TurnState.FAILED, error_code=error.code, forget_key=conversation.response is None)
         return error
 
-    def _save_data(self, session: Session, work: WorkflowTurn) -> None:
-        if work.data != session.data:
-            changes: JSON = {name: None for name in session.data if name not in work.data}
-            changes |= {name: value for name, value in work.data.items() if session.data.get(name) != value}
-            self.sessions.update(session.key, data=changes)
-
     # --- Tool calls that wait for their outputs ---------------------------------------------------------------
 
     def dangling_calls(self, conversation_id: str) -> list[JSON]:
@@ -321,7 +260,7 @@ class Gateway:
 
     def cancel_pending_calls(self, key: SessionKey) -> list[JSON]:
         """Answers the session's dangling calls with a cancelled output, so that its conversation can go on."""
-        with self.sessions.turn(key, wait_seconds=self.busy_wait_seconds, queue_limit=self._queue_limit) as turn:
+        with self.sessions.turn(key) as turn:
             if turn.session is None:
                 raise SessionNotFoundError()
             conversation_id = turn.session.conversation_id

@@ -10,9 +10,11 @@ import gateway
 HOUSE = Path(gateway.__file__).parent
 
 # From the cellar to the roof: each floor imports what is below it. What is not named is on TURN's floor, where a
-# session's turns are put together out of the stores, providers and workflows below.
+# session's turns are put together out of the stores, providers and workflows below; on lifecycle's stands what is done
+# to whole sessions.
 FLOORS = {
     "errors": 0,
+    "line": 1,
     "liveness": 1,
     "model": 1,
     "parsing": 1,
@@ -26,7 +28,7 @@ FLOORS = {
     "auth": 3,
 }
 TURN = 4
-FLOORS |= {"web": 5, "cli": 6, "serving": 6, "__main__": 6, "testing": 6, "": 7}
+FLOORS |= {"lifecycle": 5, "web": 6, "cli": 7, "serving": 7, "__main__": 7, "testing": 7, "": 8}
 NEIGHBOURS = {("workflows", "providers"), ("__main__", "cli"), ("cli", "serving")}
 
 # Each library with the rooms that it may be used in.

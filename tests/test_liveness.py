@@ -1,16 +1,18 @@
 """A process's mark of life: there as long as the process, and no longer."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, StoreUnavailableError
 from gateway.liveness import Liveness
 from tests.harness.support import eventually
 
@@ -82,6 +84,34 @@ def test_a_child_does_not_keep_its_dead_parent_alive(alive: Liveness, tmp_path: 
     os.kill(child, signal.SIGKILL)
 
 
+def test_a_child_has_a_mark_of_its_own(alive: Liveness, tmp_path: Path) -> None:
+    program = """
+        import os, signal
+        child = os.fork()
+        if child == 0:
+            print(mark.owner, flush=True)
+            signal.pause()
+        sys.stdin.read(1)
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        print("killed", flush=True)
+        sys.stdin.read()
+    """
+    process, parent = start(program, tmp_path / "marks")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    child = process.stdout.readline().strip()
+    assert child != parent
+    assert alive.is_alive(child)
+    process.stdin.write("x")
+    process.stdin.flush()
+    assert process.stdout.readline() == "killed\n"
+    assert not alive.is_alive(child)
+    assert alive.is_alive(parent)
+    process.kill()
+    process.wait()
+
+
 def test_nor_does_a_program_that_it_started(alive: Liveness, tmp_path: Path) -> None:
     program = """
         import os, subprocess
@@ -140,3 +170,72 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="file"):
         Liveness(tmp_path / "file" / "marks")
+
+
+# --- When there are no files to be had ---------------------------------------------------------------------
+
+
+def test_without_a_file_nobody_is_taken_for_dead(alive: Liveness, tmp_path: Path) -> None:
+    other = Liveness(tmp_path / "marks")
+    with no_more_files(), pytest.raises(StoreUnavailableError) as refused:
+        alive.is_alive(other.owner)
+    assert refused.value.retry_after == 1
+    assert alive.is_alive(other.owner)
+    other.close()
+
+
+def test_a_mark_that_cannot_be_put_back_now_is_put_back_later(alive: Liveness, tmp_path: Path) -> None:
+    other = Liveness(tmp_path / "marks")
+    (tmp_path / "marks" / alive.owner).unlink()
+    for _ in range(2):
+        with no_more_files(), pytest.raises(StoreUnavailableError):
+            alive.refresh()
+    alive.refresh()
+    assert other.is_alive(alive.owner)
+    other.close()
+
+
+def test_a_folder_that_has_gone_for_a_while_is_unavailable(alive: Liveness, tmp_path: Path) -> None:
+    """As on a disk that is away: it comes back, and the mark with it."""
+    (tmp_path / "marks").rename(tmp_path / "away")
+    (tmp_path / "marks").write_text("in the way")
+    with pytest.raises(StoreUnavailableError):
+        alive.refresh()
+    (tmp_path / "marks").unlink()
+    (tmp_path / "away").rename(tmp_path / "marks")
+    alive.refresh()
+    other = Liveness(tmp_path / "marks")
+    assert other.is_alive(alive.owner)
+    other.close()
+
+
+def test_one_that_was_closed_comes_back_no_more(tmp_path: Path) -> None:
+    closed = Liveness(tmp_path / "marks")
+    closed.close()
+    closed.refresh()
+    assert list((tmp_path / "marks").iterdir()) == []
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """This process cannot open any more files (EMFILE)."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path("/dev/null").open() as probe:
+        free = probe.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_disk_on_which_nothing_more_can_be_written_is_unavailable(alive: Liveness) -> None:
+    alive.check()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(StoreUnavailableError):
+            alive.check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    alive.check()

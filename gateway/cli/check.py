@@ -122,7 +122,7 @@ def _auth(settings: Settings) -> str:
 
     if settings.auth == "keys":
         with open_store(settings) as opened:
-            number = len(opened.keys())
+            number = len(opened.store.owners.keys())
         if not number:
             raise ConfigurationError("there are none yet; make one with `gateway keys create NAME`")
         return f"{describe_auth(settings)}, {number} of them"

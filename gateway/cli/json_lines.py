@@ -8,9 +8,11 @@ import orjson
 
 from gateway.errors import InvalidSessionIdError
 from gateway.model import Session, SessionKey, parse_session_id
-from gateway.sessions.jsonfile.records import CorruptError, name_of, parse_record
+from gateway.sessions.codec import Codec
+from gateway.sessions.jsonfile.format import CorruptError, name_of, parse_record
 
-_NAMES = frozenset({"tenant", *Session.__dataclass_fields__})
+_NAMES = frozenset(Session.__dataclass_fields__) - {"revision", "unreadable"}
+_CODEC = Codec()
 
 
 class LineError(Exception):
@@ -46,8 +48,11 @@ def _parse_line(line: bytes, number: int) -> Session:
         raise LineError(f"line {number} has the wrong kind of value for 'tenant'")
     try:
         key = SessionKey(tenant, parse_session_id(record.get("session_id")))
-        return parse_record(name_of(key), record, number)
+        session = _CODEC.decode(parse_record(name_of(key), record, number))
     except InvalidSessionIdError as exc:
         raise LineError(f"line {number} has no valid session_id") from exc
     except CorruptError as exc:
         raise LineError(f"line {number} {exc}") from exc
+    if session.unreadable is not None:
+        raise LineError(f"line {number} is encrypted")
+    return session

@@ -72,7 +72,7 @@ def create(name: str, tenant: str | None, role: str, user_id: str | None, store:
     open_audit(settings)
     with configured_store(settings) as opened:
         key = ApiKey(name, digest, tenant or "", Role(role), user_id, opened.now())
-        if not opened.add_key(key):
+        if not opened.store.owners.add_key(key):
             raise click.ClickException(f"There is a key {name} already; `gateway keys revoke {name}` frees the name.")
     _audit("key_created", key)
     if as_json:
@@ -91,7 +91,7 @@ def list_(store: str | None, as_json: bool) -> None:
     Example: gateway keys list
     """
     with configured_store(read_settings(GATEWAY_STORE=store)) as opened:
-        found = opened.keys()
+        found = sorted(opened.store.owners.keys(), key=lambda key: key.name)
     if as_json:
         _print_json([_encode(key) for key in found])
     elif found:
@@ -112,11 +112,11 @@ def revoke(name: str, store: str | None, yes: bool) -> None:
     settings = read_settings(GATEWAY_STORE=store)
     open_audit(settings)
     with configured_store(settings) as opened:
-        key = opened.key(name)
+        key = opened.store.owners.find_key(name)
         if key is None:
             raise click.ClickException(f"There is no key {name}.")
         ask(f"Revoke {name}? Whoever uses it is refused from then on.", yes=yes)
-        opened.remove_key(name)
+        opened.store.owners.remove_key(name)
     _audit("key_revoked", key)
     click.echo(f"{name} is revoked.")
 

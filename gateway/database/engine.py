@@ -6,16 +6,22 @@ BEGIN and COMMIT itself (`transaction`).
 
 from __future__ import annotations
 
-import threading
+import os
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import exc as sql_errors
 
-from gateway.errors import InvalidRequestError, StoreUnavailableError
+from gateway.database.drivers import WAIT_SECONDS
+from gateway.database.errors import AgainError, is_read_only, translated
+from gateway.database.errors import CollisionError as CollisionError
+from gateway.database.sqlite import empty_log
+from gateway.errors import StoreUnavailableError
+from gateway.line import Line
 from gateway.liveness import uptime_us
 
 T = TypeVar("T")
@@ -35,24 +41,25 @@ _TICKS = {
     "mysql": "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)",
 }
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "mysql": "START TRANSACTION"}
-# serialization_failure, deadlock_detected; MySQL's deadlock, and MariaDB's "record has changed since last read".
-_UNDONE = {"40001", "40P01", 1213, 1020}
+_IS_READ_ONLY = {
+    "sqlite": "SELECT 0",
+    # On in every transaction of a standby, too.
+    "postgresql": "SELECT current_setting('transaction_read_only') = 'on'",
+    # A number to some servers, a word to others.
+    "mysql": "SELECT CAST(@@global.read_only AS CHAR) NOT IN ('0', 'OFF')",
+}
 
-
-class CollisionError(Exception):
-    """A unique index refused a row: somebody was faster."""
-
-
-class _AgainError(StoreUnavailableError):
-    """The step did not come through, and another attempt may. `undone`: it surely changed nothing."""
-
-    undone = False
+_open: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
 class Database:
-    """An engine whose connections are in autocommit, with the store's clock."""
+    """An engine whose connections are in autocommit, with the store's clock.
 
-    def __init__(self, engine: sa.Engine, *, gate: bool = False) -> None:
+    `urgent`, wherever it is asked for, is for the one thread of a process that renews leases: it never stands in line
+    behind turns.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self.kind: str = "mysql" if engine.dialect.name == "mariadb" else engine.dialect.name
         self.networked = self.kind != "sqlite"
@@ -62,27 +69,43 @@ class Database:
             self.tick = sa.literal_column(_TICKS[self.kind], sa.BigInteger)
         else:
             self.tick = sa.bindparam("tick", callable_=uptime_us, type_=sa.BigInteger)
-        # SQLite's writers poll for the file's lock: those of one process queue here and hand over without a pause.
-        self._gate = threading.Lock() if gate else None
         self._ahead_us = 0
         self._heard_at = 0
         self._spent = 0
+        self._draw_lines()
         if self.networked:
             sa.event.listen(engine, "connect", self._connected)
             sa.event.listen(engine, "checkin", self._checked_in)
             sa.event.listen(engine, "checkout", self._checked_out)
+            sa.event.listen(engine, "handle_error", self._failed)
+        _open.add(self)
 
-    def rows(self, statement: sa.Executable, parameters: Parameters = None) -> Sequence[sa.Row[Any]]:
+    def rows(
+        self, statement: sa.Executable, parameters: Parameters = None, *, urgent: bool = False
+    ) -> Sequence[sa.Row[Any]]:
         """What a reading statement finds."""
-        return self._repeated(lambda: self._execute(statement, parameters, fetch=True), repeat=True)
 
-    def change(self, statement: sa.Executable, parameters: Parameters = None, *, repeat: bool = True) -> int:
+        def attempt() -> Sequence[sa.Row[Any]]:
+            with self.connection(urgent=urgent) as connection:
+                return connection.execute(statement, parameters).fetchall()
+
+        return self._repeated(attempt, repeat=True)
+
+    def change(
+        self, statement: sa.Executable, parameters: Parameters = None, *, repeat: bool = True, urgent: bool = False
+    ) -> int:
         """How many rows a writing statement found and changed. `CollisionError` when a unique index stood against it.
 
         `repeat`: the statement may run twice (when a connection broke, it is not known whether it ran once).
         """
-        changed: int = self._repeated(lambda: self._execute(statement, parameters, fetch=False), repeat=repeat)
-        return changed
+
+        def attempt() -> int:
+            with self._writing(urgent), self.connection(urgent=urgent) as connection:
+                changed = connection.execute(statement, parameters).rowcount
+                assert changed >= 0, "the driver does not say how many rows were changed"
+                return changed
+
+        return self._repeated(attempt, repeat=repeat)
 
     def atomically(self, step: Callable[[sa.Connection], T], *, repeat: bool = True) -> T:
         """Runs `step` in a transaction: all of it or nothing. It may be called several times; `repeat` as above."""
@@ -93,14 +116,25 @@ class Database:
                     return step(work)
             except CollisionError as exc:
                 # Somebody wrote the same row in between: the next attempt finds it.
-                raise _again(undone=True) from exc
+                raise AgainError(undone=True) from exc
 
         return self._repeated(attempt, repeat=repeat)
 
     @contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
-        """A connection whose statements are committed together at the end of the block, or undone by an exception."""
-        with self._translated(), self._writing(), self.engine.connect() as work:
+    def connection(self, *, urgent: bool = False) -> Iterator[sa.Connection]:
+        """A connection for reading: its statements see what is there at their moment, each by itself."""
+        place = nullcontext() if urgent else self._connections.place(WAIT_SECONDS)
+        with translated(), place, self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self, *, lasting: bool = True, urgent: bool = False) -> Iterator[sa.Connection]:
+        """A connection whose statements are committed together at the end of the block, or undone by an exception.
+
+        One that is not `lasting` may be forgotten when the machine (not just the process) dies: right for leases, and
+        saves SQLite a wait for the disk.
+        """
+        with self._writing(urgent), self.connection(urgent=urgent) as work, self._hasty(work, not lasting):
             work.exec_driver_sql(_BEGIN.get(self.kind, "BEGIN"))
             try:
                 yield work
@@ -111,6 +145,14 @@ class Database:
                 except Exception:
                     work.invalidate()
                 raise
+
+    def check(self) -> None:
+        """`StoreUnavailableError` unless the database answers and takes writes: a server that has become a standby
+        answers, too."""
+        if self.rows(sa.text(_IS_READ_ONLY[self.kind]))[0][0]:
+            # The next connections may lead to the server that has taken its place.
+            self.engine.dispose()
+            raise StoreUnavailableError("The store's database is read-only just now.", retry_after=1)
 
     def epoch_us(self) -> int:
         """Now in epoch microseconds, by the database's clock as last heard of: costs no round trip."""
@@ -127,50 +169,47 @@ class Database:
             self._ahead_us, self._heard_at, self._spent = int(tick) - (asked + now) // 2, now, spent
 
     def scrub(self) -> bool:
-        """Removes what was deleted from SQLite's write-ahead log too; False while somebody who reads is in the way. A
-        server's own log is its operator's."""
+        """Removes what was deleted from SQLite's write-ahead log too; False while somebody who reads or writes is in
+        the way: whoever is not to be waited for. A server's own log is its operator's."""
         if self.networked:
             return True
         try:
-            with self._writing(), self.engine.connect() as connection:
-                row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
-        except (sql_errors.SQLAlchemyError, StoreUnavailableError):
+            with self.connection() as connection:
+                return empty_log(connection)
+        except StoreUnavailableError:
             return False
-        return not row[0]
 
     def close(self) -> None:
+        _open.discard(self)
         self.engine.dispose()
 
-    def _execute(self, statement: sa.Executable, parameters: Parameters, *, fetch: bool) -> Any:
-        try:
-            if fetch:
-                with self.engine.connect() as connection:
-                    return connection.execute(statement, parameters).fetchall()
-            with self._writing(), self.engine.connect() as connection:
-                changed = connection.execute(statement, parameters).rowcount
-                assert changed >= 0, "the driver does not say how many rows were changed"
-                return changed
-        except sql_errors.SQLAlchemyError as exc:
-            raise translate(exc) from exc
+    def _draw_lines(self) -> None:
+        pool = self.engine.pool
+        assert isinstance(pool, sa.QueuePool)
+        # One connection is kept for who is urgent; a database in memory has only one.
+        self._connections = Line(max(pool.size() - 1, 1))
+        # SQLite's writers poll for the file's lock: those of one process queue here and hand over without a pause.
+        self._writers = None if self.networked else Line(1)
+
+    def _writing(self, urgent: bool) -> AbstractContextManager[None]:
+        return nullcontext() if self._writers is None else self._writers.place(WAIT_SECONDS, urgent=urgent)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _hasty(self, work: sa.Connection, hasty: bool) -> Iterator[None]:
+        if not hasty or self.networked:
+            yield
+            return
+        work.exec_driver_sql("PRAGMA synchronous = NORMAL")
         try:
             yield
-        except sql_errors.SQLAlchemyError as exc:
-            raise translate(exc) from exc
+        finally:
+            work.exec_driver_sql("PRAGMA synchronous = FULL")
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        if self._gate is None:
-            yield
-        elif self._gate.acquire(timeout=10):
-            try:
-                yield
-            finally:
-                self._gate.release()
-        else:
-            raise StoreUnavailableError(retry_after=1)
+    def _after_fork(self) -> None:
+        """A child opens connections of its own: on those of its parent both would speak at once."""
+        if self.networked or self.engine.url.database:
+            self.engine.dispose(close=False)
+        self._draw_lines()
 
     @staticmethod
     def _repeated(attempt: Callable[[], T], *, repeat: bool) -> T:
@@ -178,7 +217,7 @@ class Database:
         for left in reversed(range(ATTEMPTS)):
             try:
                 return attempt()
-            except _AgainError as exc:
+            except AgainError as exc:
                 # When one connection is found broken the pool drops them all: the second attempt has a fresh one.
                 cut_off += not exc.undone
                 if not left or cut_off > (1 if repeat else 0):
@@ -212,21 +251,16 @@ class Database:
         finally:
             cursor.close()
 
+    @staticmethod
+    def _failed(context: sa.ExceptionContext) -> None:
+        # A server that became a standby in a failover stays one: this and every older connection to it is given up.
+        if is_read_only(context.original_exception):
+            context.is_disconnect = True
 
-def _again(*, undone: bool) -> _AgainError:
-    again = _AgainError(StoreUnavailableError.__doc__, retry_after=1)
-    again.undone = undone
-    return again
+
+def _let_go_in_child() -> None:
+    for database in list(_open):
+        database._after_fork()
 
 
-def translate(exc: sql_errors.SQLAlchemyError) -> Exception:
-    """The store's error for the database's."""
-    if isinstance(exc, sql_errors.IntegrityError):
-        return CollisionError()
-    if isinstance(exc, sql_errors.DataError):
-        return InvalidRequestError("A value is too long, or has characters that the session store cannot hold.")
-    if isinstance(exc, sql_errors.DBAPIError):
-        undone = _UNDONE & {getattr(exc.orig, "sqlstate", None), *exc.orig.args[:1]} if exc.orig else None
-        if undone or exc.connection_invalidated:
-            return _again(undone=bool(undone))
-    return StoreUnavailableError(retry_after=1)
+os.register_at_fork(after_in_child=_let_go_in_child)

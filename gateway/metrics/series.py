@@ -79,6 +79,12 @@ STORE_SECONDS = _histogram(
     _STORE_SECONDS,
     "operation",
 )
+LEASES_RENEWED = Gauge(
+    "gateway_leases_renewed_seconds",
+    "When leases were renewed last (epoch seconds), in the worker for which that is longest ago.",
+    registry=_registry,
+    multiprocess_mode="livemin",
+)
 STORE_ERRORS = _counter("gateway_store_errors_total", "Steps in which the store did not answer.", "operation")
 
 # --- Erasing and sweeping ----------------------------------------------------------------------------------

@@ -14,7 +14,9 @@ import orjson
 
 from gateway.errors import InvalidSessionIdError
 from gateway.model import Session, SessionKey, Status, parse_session_id
-from gateway.sessions import Filter, Placing, SessionManager, place
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.merging import Merge, merge
+from gateway.sessions.values import Filter
 
 BATCH = 1000
 """How many sessions are written together: a JSON file is rewritten once for each batch."""
@@ -37,9 +39,9 @@ class Tally:
     refused_keys: list[SessionKey] = field(default_factory=list)
     """The first of those refused, to be named."""
 
-    def add(self, key: SessionKey, placing: Placing) -> None:
-        setattr(self, placing.value, getattr(self, placing.value) + 1)
-        if placing is Placing.REFUSED and len(self.refused_keys) < NAMED:
+    def add(self, key: SessionKey, merged: Merge) -> None:
+        setattr(self, merged.value, getattr(self, merged.value) + 1)
+        if merged is Merge.REFUSED and len(self.refused_keys) < NAMED:
             self.refused_keys.append(key)
 
 
@@ -56,11 +58,11 @@ def transfer(
     tally = Tally()
     for batch in _batches(_movable(sessions, tally)):
         if dry_run:
-            placings: Sequence[Placing] = [place(target.get(s.key), s, replace=replace) for s in batch]
+            merges: Sequence[Merge] = [merge(target.get(s.key), s, replace=replace) for s in batch]
         else:
-            placings = target.put(batch, replace=replace)
-        for session, placing in zip(batch, placings, strict=True):
-            tally.add(session.key, placing)
+            merges = target.put(batch, replace=replace)
+        for session, merged in zip(batch, merges, strict=True):
+            tally.add(session.key, merged)
         told(tally)
     told(tally)
     return tally
@@ -78,12 +80,13 @@ def _movable(sessions: Iterable[Session], tally: Tally) -> Iterator[Session]:
 
 
 def is_movable(session: Session) -> bool:
-    """Whether it may move: it is not being erased, and a client could name it, which a file edited by hand may miss."""
+    """Whether it may move: it is not being erased, can be read whole, and a client could name it, which a file edited
+    by hand may miss."""
     try:
         parse_session_id(session.session_id)
     except InvalidSessionIdError:
         return False
-    return session.status is not Status.ERASING
+    return session.status is not Status.ERASING and session.unreadable is None
 
 
 def _batches(sessions: Iterable[Session]) -> Iterator[list[Session]]:

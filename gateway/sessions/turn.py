@@ -5,30 +5,69 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from gateway.errors import StoreUnavailableError
-from gateway.model import JSON, Session, SessionKey, TurnRecord, TurnState
-
-if TYPE_CHECKING:
-    from gateway.sessions.base import SessionManager
+from gateway.errors import SessionNotFoundError, StoreUnavailableError
+from gateway.liveness import uptime_us
+from gateway.model import JSON, Session, SessionKey, Status, TurnRecord, TurnState
+from gateway.sessions.codec import Codec
+from gateway.sessions.leases import Leases, Withdrawals
+from gateway.sessions.store import Store, lost
+from gateway.sessions.values import Binding, Erasure, Lifetime, Use
+from gateway.sessions.waiters import Waiters
 
 _AGAIN_SECONDS = 0.2
 """How soon the end of a turn is written again while the store is away."""
+
+ERASING_MS = 60_000
+"""How long whoever begins or takes an erasure has it to themselves."""
+
+
+class Holdings:
+    """What every turn of a process works with."""
+
+    def __init__(self, store: Store, codec: Codec, lifetime: Lifetime, waiters: Waiters) -> None:
+        lease_seconds = store.terms.lease_seconds
+        self.store = store
+        self.codec = codec
+        self.lifetime = lifetime
+        self.waiters = waiters
+        self.leases = Leases(lease_seconds, lambda tickets: self.store.tickets.renew(tickets))
+        self.withdrawals = Withdrawals(
+            lambda key, turn_id: self.store.tickets.withdraw(key, turn_id), keep_seconds=2 * lease_seconds
+        )
+
+    def give_back(self, key: SessionKey, turn_id: str) -> None:
+        """Takes the ticket out of the queue, now or as soon as the store hears it."""
+        try:
+            self.store.tickets.withdraw(key, turn_id)
+        except StoreUnavailableError:
+            self.withdrawals.add(key, turn_id)
+        self.release(key, turn_id)
+
+    def release(self, key: SessionKey, turn_id: str) -> None:
+        """The ticket is no more: nobody renews it, and whoever waits here looks."""
+        self.leases.remove(turn_id)
+        self.waiters.wake(key)
+
+    def close(self) -> None:
+        self.leases.close()
+        self.withdrawals.close()
 
 
 class Turn:
     """The right to run one turn of a session. Every write of it is refused (`TurnLostError`) once the right is gone."""
 
     def __init__(
-        self, manager: SessionManager, record: TurnRecord, fence: int, session: Session | None, expired: Session | None
+        self, holdings: Holdings, record: TurnRecord, fence: int, session: Session | None, expired: Session | None
     ) -> None:
-        self._manager = manager
+        self._holdings = holdings
+        self._store = holdings.store
         self.record = record
         self.fence = fence
         self.session = session
         """What the session is bound to; None until `bind`. One that expired is absent."""
-        self._expired = expired
+        self.expired = expired
+        """What it was bound to before it expired."""
         self._ended = False
 
     @property
@@ -36,10 +75,10 @@ class Turn:
         return self.record.key
 
     def check(self) -> None:
-        """Raises `TurnLostError` once the right is surely gone, without asking the store: for what no store could
+        """Raises `TurnLostError` once the right may be gone, without asking the store: for what no store could
         refuse, such as a question to the provider by a process that was paused for longer than its lease."""
-        if not self._manager._keeper.may_live(self.record.turn_id):
-            raise self._manager._lost(self.record.turn_id)
+        if not self._holdings.leases.may_live(self.record.turn_id):
+            raise lost()
 
     def bind(
         self,
@@ -56,27 +95,31 @@ class Turn:
         The session that is returned is bound to another conversation only if something other than a turn wrote it
         in between; then the caller's own conversation is not used and should be deleted.
         """
-        manager = self._manager
-        now = manager.now()
-        old = self.session
+        codec, now, old = self._holdings.codec, self._store.now(), self.session
         if old is not None:
-            bound = replace(old, conversation_id=conversation_id, generation=old.generation + 1)
+            bound = codec.encode_binding(replace(old, conversation_id=conversation_id, generation=old.generation + 1))
         else:
-            bound = Session(
-                tenant=self.key.tenant,
-                session_id=self.key.session_id,
-                conversation_id=conversation_id,
-                created_at=now,
-                last_used=now,
-                expires_at=manager.lifetime.expires_at(now, now),
-                user_id=user_id,
-                data=data or {},
-                metadata=metadata or {},
+            bound = codec.encode(
+                Session(
+                    tenant=self.key.tenant,
+                    session_id=self.key.session_id,
+                    conversation_id=conversation_id,
+                    created_at=now,
+                    last_used=now,
+                    expires_at=self._holdings.lifetime.expires_at(now, now),
+                    user_id=user_id,
+                    data=data or {},
+                    metadata=metadata or {},
+                )
             )
-        replaced = old or self._expired
-        if old is None and self._expired is not None:
-            erase_old = manager.erase_expired
-        self.session = manager._bind(self.record.turn_id, bound, replaces=replaced, erase_old=erase_old)
+        replaced = old or self.expired
+        stored = self._store.sessions.bind(
+            self.record.turn_id,
+            bound,
+            replaces=Binding(replaced.conversation_id, replaced.generation) if replaced is not None else None,
+            erase_old=erase_old if old is not None else self._store.terms.erase_expired,
+        )
+        self.session = codec.decode(stored)
         return self.session
 
     def begin(self, *, created: bool = False, recovered: bool = False) -> None:
@@ -90,17 +133,16 @@ class Turn:
             generation=self.session.generation,
             created=created,
             recovered=recovered,
-            started_at=self._manager.now(),
+            started_at=self._store.now(),
         )
-        self._manager._write(self.record)
+        self._store.records.write(self.record)
 
     def note(self, response_id: str | None) -> None:
         """Keeps the response's id as soon as it is known (None: another one is asked for): the thread by which a
-        crash is settled. When the store is
-        away the turn goes on: its end carries the id too."""
+        crash is settled. When the store is away the turn goes on: its end carries the id too."""
         self.record = replace(self.record, response_id=response_id)
         with suppress(StoreUnavailableError):
-            self._manager._write(self.record)
+            self._store.records.write(self.record)
 
     def finish(
         self,
@@ -114,15 +156,14 @@ class Turn:
     ) -> TurnRecord:
         """The turn's end, written before anybody hears of it; the session is free for the next turn afterwards.
 
-        A store that is away for a moment is waited for as long as the ticket can still be alive.
+        A store that does not take it is asked again for a lease from then on; after that the turn is in doubt.
         """
-        manager = self._manager
         record = replace(
             self.record,
             state=state,
             live=False,
             response_id=response_id or self.record.response_id,
-            finished_at=manager.now(),
+            finished_at=self._store.now(),
             usage=usage,
             error_code=error_code,
             idempotency_key=None if forget_key else self.record.idempotency_key,
@@ -130,37 +171,61 @@ class Turn:
         )
         session = self.session
         if session is not None and state is not TurnState.FAILED:
-            used = max(manager.now(), session.last_used)
+            used = max(self._store.now(), session.last_used)
             session = replace(
                 session,
                 last_used=used,
                 turns=session.turns + 1,
-                expires_at=manager.lifetime.expires_at(session.created_at, used),
+                expires_at=self._holdings.lifetime.expires_at(session.created_at, used),
             )
+        self._write_end(record, session)
+        self._ended = True
+        self.record, self.session = record, session
+        self._holdings.release(self.key, record.turn_id)
+        return record
+
+    def _write_end(self, record: TurnRecord, session: Session | None) -> None:
+        use = None
+        if session is not None:
+            use = Use(self.key, session.conversation_id, session.last_used, session.expires_at, session.turns)
+        failed_at: int | None = None
         while True:
             try:
-                manager._finish(record, session)
-                break
+                self._store.records.finish(record, use)
+                return
             except StoreUnavailableError as exc:
-                if not manager._keeper.may_live(record.turn_id):
+                now = uptime_us()
+                failed_at = now if failed_at is None else failed_at
+                if now - failed_at >= self._holdings.leases.lease_seconds * 1e6:
                     # The turn took place: it must not be sent again.
                     exc.in_doubt = True
                     raise
                 time.sleep(_AGAIN_SECONDS)
-        self._ended = True
-        self.record, self.session = record, session
-        manager._released(self.key, record.turn_id)
-        return record
+
+    def begin_erasure(self) -> Erasure:
+        """Marks the session as erasing: it survives restarts and takes no turns until it is finished."""
+        if self.session is None:
+            raise SessionNotFoundError()
+        now = self._store.now()
+        erasure = Erasure(
+            *self.key, self.session.conversation_id, requested_at=now, whole=True, not_before=now + ERASING_MS
+        )
+        self._store.erasures.begin(self.record.turn_id, erasure)
+        self.session = replace(self.session, status=Status.ERASING)
+        return erasure
+
+    def forget(self) -> None:
+        """Drops the session and its turn records, and leaves the conversation at the provider alone."""
+        if self.session is None:
+            raise SessionNotFoundError()
+        self._store.sessions.forget(self.record.turn_id, self.key, self.session.conversation_id, erase=False)
+        self.session = None
 
     def leave(self) -> None:
         """Gives the session back without an end: a turn that has not begun leaves no trace, a begun one is in doubt."""
-        if self._ended:
-            return
-        self._ended = True
-        # When the store is away the ticket is no longer renewed, and dies with its lease.
-        with suppress(StoreUnavailableError):
-            self._manager._withdraw(self.key, self.record.turn_id)
-        self._manager._released(self.key, self.record.turn_id)
+        if not self._ended:
+            self._ended = True
+            self._holdings.give_back(self.key, self.record.turn_id)
 
     def __repr__(self) -> str:
         return f"<Turn {self.record.turn_id} of {self.key.session_id!r} fence={self.fence}>"

@@ -1,30 +1,115 @@
-"""What goes in and out of a session store besides sessions and turn records."""
+"""What goes in and out of a session store besides turn records."""
 
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from gateway.model import Session, Status, TurnRecord
+from gateway.model import Session, SessionKey, Status, TurnRecord
 
-KEY_LIFETIME_MS = 24 * 3600 * 1000
-"""How long an idempotency key is remembered."""
+DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what is past is remembered. One rule for every store: whole until then, and then gone."""
+
+    record_ms: int = 30 * DAY_MS
+    """A turn's record, from when it entered the queue: an erasure deletes the stored responses by it."""
+    key_ms: int = DAY_MS
+    """An idempotency key, from when its turn entered the queue; whatever becomes of the session."""
+    given_ms: int = 30 * DAY_MS
+    """Whose an id of the provider's is: as long as the provider surely keeps a response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a store is told when it is opened."""
+
+    lease_seconds: float = 30.0
+    erase_expired: bool = False
+    """Whether the conversation of a session that expires is handed to the erasures."""
+    retention: Retention = Retention()
+    clock: Callable[[], float] | None = None
+    """Stands in (epoch seconds) for the store's own clock in what concerns a session's lifetime."""
+
+
+class Binding(NamedTuple):
+    """Which conversation a session is bound to, and for the how-manieth time."""
+
+    conversation_id: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session as a store keeps it: what may be sealed is a text. Times are epoch milliseconds."""
+
+    tenant: str
+    session_id: str
+    conversation_id: str
+    created_at: int
+    last_used: int
+    expires_at: int | None
+    status: Status
+    user_id: str | None
+    data: str
+    metadata: str
+    generation: int
+    turns: int
+    revision: int = 0
+    """Another one after each edit of data, metadata, status or user_id: an editor compares one number."""
+
+    @property
+    def key(self) -> SessionKey:
+        return SessionKey(self.tenant, self.session_id)
+
+    def is_over(self, now: int) -> bool:
+        """Whether it has expired."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    @property
+    def binding(self) -> Binding:
+        return Binding(self.conversation_id, self.generation)
+
+
+class StoredPage(NamedTuple):
+    """Sessions, newest use first, and the cursor of the next page (None: this was the last)."""
+
+    sessions: list[StoredSession]
+    next: str | None
+
+
+class Page(NamedTuple):
+    """The same, to be read."""
+
+    sessions: list[Session]
+    next: str | None
+
+
+class Use(NamedTuple):
+    """What a turn makes of its session when it ends."""
+
+    key: SessionKey
+    conversation_id: str
+    last_used: int
+    expires_at: int | None
+    turns: int
 
 
 class Standing(NamedTuple):
     """Where a ticket stands: how many live tickets are before it (none: it holds the session), and its fence.
 
-    `found` is what the backend read of the session as it granted it, for its own `_found`; None: nothing yet.
+    A back end may bring along what it read of the session as it granted it (`is_read`), and so save a round trip.
     """
 
     before: int
     fence: int
-    found: Any = None
-
-
-GIVEN_LIFETIME_MS = 30 * 24 * 3600 * 1000
-"""How long it is remembered whose a response is: as long as the provider surely keeps it."""
+    is_read: bool = False
+    session: StoredSession | None = None
 
 
 class ResponseOwner(NamedTuple):
@@ -42,18 +127,6 @@ class KeyTakenError(Exception):
     def __init__(self, record: TurnRecord) -> None:
         super().__init__(record)
         self.record = record
-
-
-class Page(NamedTuple):
-    """Sessions, newest use first, and the cursor of the next page (None: this was the last)."""
-
-    sessions: list[Session]
-    next: str | None
-
-
-def edited(session: Session) -> tuple[object, ...]:
-    """What a client may edit, for an edit to be compared by."""
-    return session.data, session.metadata, session.status, session.user_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +149,14 @@ class Erasure:
     conversation_id: str
     requested_at: int
     whole: bool
+    attempts: int = 0
+    """How often it failed in a row."""
+    not_before: int = 0
+    """When it may be tried (again); until then somebody is at it, or it failed a moment ago."""
+
+    @property
+    def key(self) -> SessionKey:
+        return SessionKey(self.tenant, self.session_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +174,8 @@ class Lifetime:
         if self.age_seconds is not None and not math.isinf(self.age_seconds):
             ends.append(created_at + round(self.age_seconds * 1000))
         return min(ends, default=None)
+
+
+def epoch_ms(clock: Callable[[], float] | None = None) -> int:
+    """Epoch milliseconds by that clock, or by this host's."""
+    return round((clock or time.time)() * 1000)

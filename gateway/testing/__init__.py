@@ -42,7 +42,7 @@ pytest.register_assert_rewrite(
     )
 )
 
-from gateway.testing.address import StoreAddress  # noqa: E402
+from gateway.testing.remote import StoreAddress  # noqa: E402
 from gateway.testing.suite import OneProcessContract, OutageContract, SessionManagerContract  # noqa: E402
 from gateway.testing.waiting import eventually  # noqa: E402
 

@@ -12,10 +12,11 @@ import pytest
 
 from gateway.errors import TurnLostError
 from gateway.model import Session, SessionKey, TurnRecord, TurnState
-from gateway.sessions.base import Erasure, SessionManager, Turn
-from gateway.testing.address import StoreAddress
-from gateway.testing.errands import clear_desk
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.turn import Turn
+from gateway.sessions.values import Erasure, StoredSession, Use
 from gateway.testing.processes import Crew, Worker
+from gateway.testing.remote import StoreAddress, clear_desk
 from gateway.testing.waiting import eventually
 
 OpenStore = Callable[..., SessionManager]
@@ -68,6 +69,13 @@ def make_session(
         return turn.bind(conversation_id, **bound)
 
 
+def stored(store: SessionManager, key: SessionKey = KEY) -> StoredSession:
+    """The session as the store keeps it."""
+    found = store.store.sessions.get(key)
+    assert found is not None
+    return found
+
+
 def run_turn(
     store: SessionManager, key: SessionKey = KEY, response_id: str | None = None, **options: Any
 ) -> TurnRecord:
@@ -87,7 +95,7 @@ def wait_until_queued(store: SessionManager, key: SessionKey, turn_id: str, ende
 
 def stop_renewing(store: SessionManager, turn: Turn) -> None:
     """From now on this ticket lives no longer than its lease, as if its process had been cut off."""
-    store._keeper.remove(turn.record.turn_id)
+    store.leases.remove(turn.record.turn_id)
 
 
 def wait_until_dead(store: SessionManager, key: SessionKey, turn_id: str) -> None:
@@ -100,29 +108,31 @@ def wait_until_dead(store: SessionManager, key: SessionKey, turn_id: str) -> Non
     eventually(dead)
 
 
-def assert_cannot_write(store: SessionManager, record: TurnRecord, session: Session, other_turn_id: str) -> None:
-    """Each step that a turn writes with is refused; `session` is as the turn last knew it."""
-    turn_id = record.turn_id
+def assert_cannot_write(store: SessionManager, record: TurnRecord, other_turn_id: str) -> None:
+    """Each step that a turn writes with is refused."""
+    turn_id, key = record.turn_id, record.key
+    session = stored(store, key)
+    use = Use(key, session.conversation_id, store.now(), None, session.turns + 1)
     erasure = Erasure(session.tenant, session.session_id, session.conversation_id, store.now(), whole=True)
     ended = replace(record, state=TurnState.COMPLETED, live=False, response_id="resp_late", finished_at=store.now())
     bound = replace(session, conversation_id="conv_late", generation=session.generation + 1)
     renamed = replace(session, session_id="renamed_late")
     writes: dict[str, Callable[[], object]] = {
-        "bind": lambda: store._bind(turn_id, bound, replaces=session, erase_old=False),
-        "bind anew": lambda: store._bind(turn_id, bound, replaces=None, erase_old=False),
-        "write": lambda: store._write(replace(record, state=TurnState.RUNNING, response_id="resp_late")),
-        "finish": lambda: store._finish(ended, session),
-        "rename": lambda: store._rename(turn_id, other_turn_id, session, renamed),
-        "begin an erasure": lambda: store._begin_erasure(turn_id, session, erasure),
-        "forget": lambda: store._forget(turn_id, session, erase=True),
+        "bind": lambda: store.store.sessions.bind(turn_id, bound, replaces=session.binding, erase_old=False),
+        "bind anew": lambda: store.store.sessions.bind(turn_id, bound, replaces=None, erase_old=False),
+        "write": lambda: store.store.records.write(replace(record, state=TurnState.RUNNING, response_id="resp_late")),
+        "finish": lambda: store.store.records.finish(ended, use),
+        "rename": lambda: store.store.sessions.rename(turn_id, other_turn_id, key, renamed),
+        "begin an erasure": lambda: store.store.erasures.begin(turn_id, erasure),
+        "forget": lambda: store.store.sessions.forget(turn_id, key, session.conversation_id, erase=True),
     }
-    before = store.get(session.key)
+    before = store.get(key)
     for name, write in writes.items():
         try:
             write()
         except TurnLostError:
             continue
         raise AssertionError(f"a turn that lost its session could still {name}")
-    assert store.get(session.key) == before
+    assert store.get(key) == before
     assert not store.erasures()
     assert store.get(renamed.key) is None

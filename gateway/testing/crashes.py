@@ -6,8 +6,7 @@ import pytest
 
 from gateway.errors import GatewayError, TurnBusyError, TurnLostError
 from gateway.model import SessionKey, TurnState
-from gateway.sessions.base import SessionManager
-from gateway.testing.address import StoreAddress
+from gateway.sessions.manager import SessionManager
 from gateway.testing.contract import (
     KEY,
     SHORT_LEASE_SECONDS,
@@ -21,8 +20,8 @@ from gateway.testing.contract import (
     wait_until_dead,
     wait_until_queued,
 )
-from gateway.testing.errands import RemoteStore
 from gateway.testing.processes import WorkerDiedError
+from gateway.testing.remote import RemoteStore, StoreAddress
 from gateway.testing.waiting import PATIENCE_SECONDS
 
 OTHER = SessionKey("", "another")
@@ -41,8 +40,8 @@ class CrashesContract(StoreContract):
                     lost.begin,
                     lambda: lost.note("resp_late"),
                     lambda: lost.finish(TurnState.COMPLETED),
-                    lambda: store.forget(lost),
-                    lambda: store.begin_erasure(lost),
+                    lambda: lost.forget(),
+                    lambda: lost.begin_erasure(),
                 ):
                     with pytest.raises(TurnLostError):
                         write()
@@ -55,18 +54,36 @@ class CrashesContract(StoreContract):
 
     def test_every_step_of_a_lost_turn_is_refused(self, open_store: OpenStore) -> None:
         store = open_store(lease_seconds=SHORT_LEASE_SECONDS)
-        session = make_session(store)
+        make_session(store)
         with store.turn(KEY) as lost:
             stop_renewing(store, lost)
             wait_until_dead(store, KEY, lost.record.turn_id)
-            with store.turn(OTHER) as other:  # nobody came for the session, and it is lost all the same
-                assert_cannot_write(store, lost.record, session, other.record.turn_id)
             with store.turn(KEY, wait_seconds=0), store.turn(OTHER) as other:
-                assert_cannot_write(store, lost.record, session, other.record.turn_id)
+                assert_cannot_write(store, lost.record, other.record.turn_id)
             with store.turn(OTHER) as other:  # … and once that one has gone
-                assert_cannot_write(store, lost.record, session, other.record.turn_id)
+                assert_cannot_write(store, lost.record, other.record.turn_id)
 
-    def test_a_ticket_that_died_never_revives(self, open_store: OpenStore) -> None:
+    def test_a_lease_that_ran_out_while_nobody_came_costs_nothing(self, open_store: OpenStore) -> None:
+        store = open_store(lease_seconds=SHORT_LEASE_SECONDS)
+        make_session(store)
+        with store.turn(KEY) as turn:
+            stop_renewing(store, turn)
+            turn.begin()
+            turn_id = turn.record.turn_id
+            wait_until_dead(store, KEY, turn_id)
+            turn.note("resp_1")
+            assert store.store.tickets.renew([(KEY, turn_id)]) == {turn_id}
+            record = store.turn_record(KEY, turn_id)
+            assert record is not None
+            assert record.live
+            wait_until_dead(store, KEY, turn_id)
+            finished = turn.finish(TurnState.COMPLETED)
+        assert store.turn_record(KEY, turn_id) == finished
+        session = store.get(KEY)
+        assert session is not None
+        assert session.turns == 1
+
+    def test_a_ticket_that_was_passed_over_never_revives(self, open_store: OpenStore) -> None:
         store = open_store(lease_seconds=SHORT_LEASE_SECONDS)
         make_session(store)
         with store.turn(KEY) as lost:
@@ -74,8 +91,10 @@ class CrashesContract(StoreContract):
             lost.begin()
             turn_id = lost.record.turn_id
             wait_until_dead(store, KEY, turn_id)
-            assert store._renew([(KEY, turn_id)]) == set()
-            assert store._poll(KEY, turn_id) is None
+            with store.turn(KEY, wait_seconds=0):
+                pass
+            assert store.store.tickets.renew([(KEY, turn_id)]) == set()
+            assert store.store.tickets.poll(KEY, turn_id) is None
             with pytest.raises(TurnLostError):
                 lost.note("resp_late")
             record = store.turn_record(KEY, turn_id)
@@ -85,10 +104,10 @@ class CrashesContract(StoreContract):
     def test_only_live_tickets_are_renewed(self, store: SessionManager) -> None:
         with store.turn(KEY) as turn, store.turn(OTHER) as other:
             tickets = [(KEY, turn.record.turn_id), (OTHER, other.record.turn_id), (KEY, "turn_unknown")]
-            assert store._renew(tickets) == {turn.record.turn_id, other.record.turn_id}
+            assert store.store.tickets.renew(tickets) == {turn.record.turn_id, other.record.turn_id}
             other.leave()
-            assert store._renew(tickets) == {turn.record.turn_id}
-        assert store._renew(tickets) == set()
+            assert store.store.tickets.renew(tickets) == {turn.record.turn_id}
+        assert store.store.tickets.renew(tickets) == set()
 
 
 class CrashesAcrossProcesses(SharedStoreContract):
@@ -115,14 +134,13 @@ class CrashesAcrossProcesses(SharedStoreContract):
         assert record.in_doubt
         assert (record.conversation_id, record.response_id) == ("conv_1", "resp_1")
         with store.turn(OTHER) as other:
-            assert_cannot_write(store, record, session, other.record.turn_id)
+            assert_cannot_write(store, record, other.record.turn_id)
         with pytest.raises(TurnBusyError), store.turn(KEY, wait_seconds=0):
             pass
         assert waiting.do("bind", "conv_2").generation == 2
         waiting.leave()
-        session = store.get(KEY) or session
         with store.turn(OTHER) as other:
-            assert_cannot_write(store, record, session, other.record.turn_id)
+            assert_cannot_write(store, record, other.record.turn_id)
 
     def test_a_turn_killed_before_it_began_leaves_its_mapping_and_nothing_else(
         self, store: SessionManager, address: StoreAddress, workers: Workers, lease_seconds: float
@@ -178,21 +196,20 @@ class CrashesAcrossProcesses(SharedStoreContract):
             assert store.get(KEY) == session
         assert not store.erasures()
 
-    def test_a_holder_paused_past_its_lease_has_lost_it_though_nobody_came(
+    def test_a_holder_paused_past_its_lease_goes_on_when_nobody_came(
         self, store: SessionManager, address: StoreAddress, workers: Workers
     ) -> None:
         make_session(store)
         there = RemoteStore(workers(1)[0], address, lease_seconds=SHORT_LEASE_SECONDS)
-        lost = there.take(KEY)
-        lost.do("begin")
+        turn = there.take(KEY)
+        turn.do("begin")
         there.worker.pause()
-        wait_until_dead(store, KEY, lost.turn_id)
+        wait_until_dead(store, KEY, turn.turn_id)
         there.worker.resume()
-        with pytest.raises(TurnLostError):
-            lost.do("finish", TurnState.COMPLETED)
-        record = store.turn_record(KEY, lost.turn_id)
+        turn.do("finish", TurnState.COMPLETED)
+        record = store.turn_record(KEY, turn.turn_id)
         assert record is not None
-        assert record.in_doubt
+        assert record.state is TurnState.COMPLETED
 
     def test_a_waiter_paused_past_its_lease_has_lost_its_place(
         self, store: SessionManager, address: StoreAddress, workers: Workers

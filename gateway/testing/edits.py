@@ -8,10 +8,18 @@ import pytest
 
 from gateway.errors import SessionNotFoundError, VersionMismatchError
 from gateway.model import Session, Status, TurnState
-from gateway.sessions.base import SessionManager
-from gateway.testing.address import StoreAddress
-from gateway.testing.contract import KEY, OpenStore, SharedStoreContract, StoreContract, Workers, make_session, run_turn
-from gateway.testing.errands import RemoteStore, edit_keys, in_threads
+from gateway.sessions.manager import SessionManager
+from gateway.testing.contract import (
+    KEY,
+    OpenStore,
+    SharedStoreContract,
+    StoreContract,
+    Workers,
+    make_session,
+    run_turn,
+    stored,
+)
+from gateway.testing.remote import RemoteStore, StoreAddress, edit_keys, in_threads
 from gateway.testing.waiting import Clock
 
 TIMES = 5
@@ -107,12 +115,14 @@ class EditsContract(StoreContract):
         assert (session.conversation_id, session.generation, session.data) == ("conv_2", 2, {"a": 1, "b": 2})
 
     def test_a_stale_swap_is_refused(self, store: SessionManager) -> None:
-        made = make_session(store)
-        edited = store.update(KEY, data={"a": 1})
-        assert not store._swap(made, replace(made, data={"b": 2}))
+        make_session(store)
+        made = stored(store)
+        store.update(KEY, data={"a": 1})
+        edited = stored(store)
+        assert not store.store.sessions.swap(replace(made, data='{"b":2}'))
         with store.turn(KEY) as turn:
             turn.bind("conv_2")
-        assert not store._swap(edited, replace(edited, data={"b": 2}))
+        assert not store.store.sessions.swap(replace(edited, data='{"b":2}'))
         session = store.get(KEY)
         assert session is not None
         assert session.data == {"a": 1}

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
-from gateway.errors import ConfigurationError, StoreUnavailableError
+from gateway.errors import StoreUnavailableError
 from gateway.model import Session, Status, TurnState
-from gateway.sessions.base import Filter, SessionManager
-from gateway.testing.address import StoreAddress
-from gateway.testing.contract import KEY, OpenStore, SharedStoreContract, StoreContract, Workers, make_session, run_turn
-from gateway.testing.errands import RemoteStore, edit_keys
+from gateway.sessions.values import Filter
+from gateway.testing.contract import (
+    KEY,
+    OpenStore,
+    SharedStoreContract,
+    StoreContract,
+    Workers,
+    make_session,
+    run_turn,
+    stored,
+)
+from gateway.testing.remote import RemoteStore, StoreAddress, edit_keys
 
 OLD, NEW, WRONG = (base64.urlsafe_b64encode(bytes([number]) * 32).decode() for number in range(3))
 DATA = {"plan": "gold", "nested": {"ö": [1, None, "\u4e2d"]}}
@@ -40,11 +48,12 @@ class EncryptionContract(StoreContract):
     def test_edits_of_what_is_encrypted_are_merged(self, open_store: OpenStore) -> None:
         store = open_store(encryption_keys=[NEW])
         made = make_session(store, data=DATA)
+        before = stored(store)
         edited = store.update(KEY, data={"plan": None, "more": 1}, metadata=METADATA, expected_version=made.version)
         assert edited.data == {"nested": DATA["nested"], "more": 1}
         assert store.get(KEY) == edited
         assert store.update(KEY, status=Status.COMPLETED).data == edited.data
-        assert not store._swap(made, replace(made, data={"late": 1}))
+        assert not store.store.sessions.swap(replace(before, data='{"late":1}'))
         assert store.update(KEY, data={"nested": None, "more": None}, metadata={}).data == {}
 
     def test_threads_that_edit_what_is_encrypted_lose_nothing(self, open_store: OpenStore) -> None:
@@ -68,7 +77,7 @@ class EncryptionContract(StoreContract):
         store = open_store(encryption_keys=[NEW])
         session = Session("acme", "s", "conv_1", 1, 2, data=DATA, metadata=METADATA)
         for expected in ("made", "same"):
-            assert [placing.value for placing in store.put([session])] == [expected]
+            assert [merge.value for merge in store.put([session])] == [expected]
         assert store.get(session.key) == session
 
 
@@ -79,7 +88,14 @@ class EncryptionOfWhatIsKept(SharedStoreContract):
         made = make_session(open_store(encryption_keys=[OLD]), data=DATA, metadata=METADATA)
         for keys in ((), [WRONG]):
             assert_cannot_read(open_store, keys)
-        assert open_store(encryption_keys=[OLD]).get(KEY) == made
+        store = open_store(encryption_keys=[OLD])
+        session = store.get(KEY)
+        assert session is not None
+        assert (session.data, session.metadata, session.turns) == (made.data, made.metadata, 2)
+        with store.turn(KEY) as turn:
+            erasure = turn.begin_erasure()
+        open_store().finish_erasure(erasure)
+        assert store.get(KEY) is None
 
     def test_what_was_written_in_plain_is_encrypted_when_it_is_edited(self, open_store: OpenStore) -> None:
         made = make_session(open_store(), data=DATA, metadata=METADATA)
@@ -118,22 +134,21 @@ class EncryptionOfWhatIsKept(SharedStoreContract):
 
 
 def assert_cannot_read(open_store: OpenStore, keys: Sequence[str]) -> None:
-    """With these keys the store says that it cannot read the session; or it does not open at all, as a file does."""
-    opened: list[SessionManager] = []
-
-    def read() -> object:
-        opened.append(open_store(encryption_keys=keys))
-        return opened[0].get(KEY)
-
-    with pytest.raises((StoreUnavailableError, ConfigurationError), match="encrypted"):
-        read()
-    for store in opened:
-        for step in (
-            lambda store: store.list(Filter()),
-            lambda store: store.update(KEY, data={"a": 1}),
-            lambda store: store.rename(KEY, "renamed"),
-            lambda store: store.put([Session(*KEY, "conv_2", 1, 2)], replace=True),
-            run_turn,
-        ):
-            with pytest.raises(StoreUnavailableError, match="encrypted"):
-                step(store)
+    """With these keys the store says that it cannot read what is kept with the session, and writes nothing over it; its
+    turns go on, and it is listed."""
+    store = open_store(encryption_keys=keys)
+    session = store.get(KEY)
+    assert session is not None
+    assert session.unreadable is not None
+    assert session.as_dict()["unreadable"]
+    assert store.list(Filter()).sessions == [session]
+    steps: list[Callable[[], object]] = [
+        session.opened,
+        lambda: store.update(KEY, data={"a": 1}),
+        lambda: store.rename(KEY, "renamed"),
+        lambda: store.put([Session(*KEY, "conv_2", 1, 2)], replace=True),
+    ]
+    for step in steps:
+        with pytest.raises(StoreUnavailableError, match="encrypted"):
+            step()
+    run_turn(store)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.errors import SessionNotFoundError, TurnBusyError, TurnLostError
 from gateway.model import SessionKey, Status, TurnState
-from gateway.sessions.base import Erasure, Filter, SessionManager
-from gateway.testing.address import StoreAddress
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.turn import ERASING_MS
+from gateway.sessions.values import Erasure, Filter
 from gateway.testing.contract import (
     KEY,
     SHORT_LEASE_SECONDS,
@@ -20,20 +23,20 @@ from gateway.testing.contract import (
     stop_renewing,
     wait_until_dead,
 )
-from gateway.testing.errands import RemoteStore
+from gateway.testing.remote import RemoteStore, StoreAddress
 from gateway.testing.waiting import Clock
 
 
 def begin_erasure(store: SessionManager, key: SessionKey = KEY) -> Erasure:
     with store.turn(key, erasing=True) as turn:
-        return store.begin_erasure(turn)
+        return turn.begin_erasure()
 
 
 class ErasureContract(StoreContract):
     def test_a_session_that_is_being_erased_says_so(self, store: SessionManager) -> None:
         make_session(store)
         with store.turn(KEY) as turn:
-            erasure = store.begin_erasure(turn)
+            erasure = turn.begin_erasure()
             assert turn.session is not None
             assert turn.session.status is Status.ERASING
         assert (erasure.session_id, erasure.conversation_id, erasure.whole) == (KEY.session_id, "conv_1", True)
@@ -62,20 +65,20 @@ class ErasureContract(StoreContract):
     def test_what_is_not_there_cannot_be_erased(self, store: SessionManager) -> None:
         with store.turn(KEY) as turn:
             with pytest.raises(SessionNotFoundError):
-                store.begin_erasure(turn)
+                turn.begin_erasure()
             with pytest.raises(SessionNotFoundError):
-                store.forget(turn)
+                turn.forget()
 
     def test_finishing_removes_the_session_and_its_turns(self, store: SessionManager) -> None:
         record = run_turn(store, response_id="resp_1", idempotency_key="key")
         bystander = make_session(store, SessionKey("", "another"), "conv_other")
         erasure = begin_erasure(store)
-        assert list(store.response_ids(KEY, "conv_1")) == ["resp_1"]
+        assert list(store.store.records.responses(KEY, "conv_1", 100)) == ["resp_1"]
         store.finish_erasure(erasure)
         assert store.get(KEY) is None
         assert store.turn_record(KEY, record.turn_id) is None
         assert store.turns(KEY) == []
-        assert store.response_ids(KEY, "conv_1") == []
+        assert store.store.records.responses(KEY, "conv_1", 100) == []
         assert not store.erasures()
         assert store.list(Filter()).sessions == [bystander]
         with store.turn(KEY) as turn:
@@ -119,7 +122,7 @@ class ErasureContract(StoreContract):
         make_session(store)
         with store.turn(KEY) as turn:
             turn.begin()
-            store.finish_erasure(store.begin_erasure(turn))
+            store.finish_erasure(turn.begin_erasure())
             turn.finish(TurnState.COMPLETED)
         assert store.get(KEY) is None
         assert store.list(Filter()).sessions == []
@@ -132,10 +135,10 @@ class ErasureContract(StoreContract):
             record = turn.finish(TurnState.COMPLETED, response_id="resp_2")
         session = store.get(KEY)
         (erasure,) = store.erasures()
-        assert list(store.response_ids(KEY, "conv_1")) == ["resp_1"]
-        assert list(store.response_ids(KEY, "conv_2")) == ["resp_2"]
+        assert list(store.store.records.responses(KEY, "conv_1", 100)) == ["resp_1"]
+        assert list(store.store.records.responses(KEY, "conv_2", 100)) == ["resp_2"]
         store.finish_erasure(erasure)
-        assert store.response_ids(KEY, "conv_1") == []
+        assert store.store.records.responses(KEY, "conv_1", 100) == []
         assert list(store.turns(KEY)) == [record]
         assert store.get(KEY) == session
         assert not store.erasures()
@@ -151,10 +154,55 @@ class ErasureContract(StoreContract):
         assert [each.session_id for each in store.erasures()] == ["c", "a", "b"]
         assert [each.session_id for each in store.erasures(limit=2)] == ["c", "a"]
 
+    def test_what_is_to_be_erased_is_given_to_one_at_a_time(self, open_store: OpenStore) -> None:
+        clock = Clock()
+        store = open_store(clock=clock)
+        keys = [SessionKey("t", name) for name in ("c", "a", "b")]
+        for key in keys:
+            make_session(store, key, f"conv_{key.session_id}")
+            begin_erasure(store, key)
+            clock.advance(1)
+        assert store.claim_erasures(10, store.now() + 60_000) == []  # whoever began one is at it
+        clock.advance(ERASING_MS / 1000)
+        until = store.now() + 60_000
+        first = store.claim_erasures(2, until)
+        assert [(each.session_id, each.not_before) for each in first] == [("c", until), ("a", until)]
+        assert [each.session_id for each in store.claim_erasures(2, until)] == ["b"]
+        assert store.claim_erasures(2, until) == []
+        clock.advance(60)  # and none of them was heard of again
+        assert len(store.claim_erasures(10, store.now() + 60_000)) == 3
+
+    def test_what_failed_comes_again_when_it_is_to(self, open_store: OpenStore) -> None:
+        clock = Clock()
+        store = open_store(clock=clock)
+        make_session(store)
+        failed = replace(begin_erasure(store), attempts=3, not_before=store.now() + 5000)
+        store.postpone(failed)
+        assert list(store.erasures()) == [failed]
+        assert store.claim_erasures(1, store.now() + 60_000) == []
+        clock.advance(5)
+        (again,) = store.claim_erasures(1, store.now() + 60_000)
+        assert again.attempts == 3
+        store.finish_erasure(again)
+        store.postpone(again)
+        assert not store.erasures()
+
+    def test_responses_that_are_gone_are_no_more_asked_for(self, store: SessionManager) -> None:
+        records = [run_turn(store, response_id=f"resp_{number}") for number in range(3)]
+        erasure = begin_erasure(store)
+        assert sorted(store.responses(erasure, 100)) == ["resp_0", "resp_1", "resp_2"]
+        assert len(store.responses(erasure, 2)) == 2
+        store.drop_responses(erasure, ["resp_0", "resp_2"])
+        assert list(store.responses(erasure, 100)) == ["resp_1"]
+        found = store.turn_record(KEY, records[0].turn_id)
+        assert found is not None
+        assert found.response_id is None
+        assert store.response_owner("", "resp_0") is None
+
     def test_forgetting_leaves_the_conversation_alone(self, store: SessionManager) -> None:
         record = run_turn(store)
         with store.turn(KEY) as turn:
-            store.forget(turn)
+            turn.forget()
             assert turn.session is None
             assert store.get(KEY) is None
             fresh = turn.bind("conv_2")

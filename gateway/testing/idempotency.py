@@ -10,8 +10,8 @@ import pytest
 
 from gateway.errors import TurnBusyError
 from gateway.model import SessionKey, TurnRecord, TurnState
-from gateway.sessions.base import KEY_LIFETIME_MS, KeyTakenError, SessionManager
-from gateway.testing.address import StoreAddress
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import KeyTakenError, Lifetime, Retention
 from gateway.testing.contract import (
     KEY,
     SHORT_LEASE_SECONDS,
@@ -24,7 +24,7 @@ from gateway.testing.contract import (
     stop_renewing,
     wait_until_dead,
 )
-from gateway.testing.errands import RemoteStore, race_for_key
+from gateway.testing.remote import RemoteStore, StoreAddress, race_for_key
 from gateway.testing.waiting import Clock
 
 OTHER = SessionKey("", "another")
@@ -159,12 +159,50 @@ class IdempotencyContract(StoreContract):
         clock = Clock()
         store = open_store(clock=clock, lifetime=None)
         record = run_turn(store, idempotency_key="key")
-        clock.advance(KEY_LIFETIME_MS / 1000 - 60)
+        clock.advance(Retention().key_ms / 1000 - 60)
         assert taken(store, OTHER) == record
         clock.advance(120)
         assert store.recall("", "key") is None
         again = run_turn(store, OTHER, idempotency_key="key")
         assert taken(store, OTHER) == again
+
+    @pytest.mark.parametrize("erase_expired", [False, True], ids=["", "its conversation is erased"])
+    def test_a_key_outlives_the_session_that_expired(self, open_store: OpenStore, erase_expired: bool) -> None:
+        clock = Clock()
+        store = open_store(clock=clock, lifetime=Lifetime(1800), erase_expired=erase_expired)
+        record = run_turn(store, response_id="resp_1", idempotency_key="key", fingerprint="print")
+        clock.advance(3600)
+        assert store.expire() == 1
+        assert taken(store) == record
+        for erasure in store.erasures():
+            store.finish_erasure(erasure)
+        recalled = taken(store)
+        assert (recalled.turn_id, recalled.fingerprint) == (record.turn_id, "print")
+        assert recalled.state is (TurnState.LOST if erase_expired else TurnState.COMPLETED)
+        assert store.get(KEY) is None
+
+    @pytest.mark.parametrize("whole", [False, True], ids=["a reset", "an erasure"])
+    def test_after_an_erasure_a_key_is_lost_and_never_free(self, store: SessionManager, whole: bool) -> None:
+        record = run_turn(store, response_id="resp_1", idempotency_key="key", fingerprint="print")
+        run_turn(store, response_id="resp_2")
+        with store.turn(KEY) as turn:
+            if whole:
+                turn.begin_erasure()
+            else:
+                turn.bind("conv_2", erase_old=True)
+        (erasure,) = store.erasures()
+        store.finish_erasure(erasure)
+        recalled = taken(store, OTHER)
+        assert (recalled.turn_id, recalled.fingerprint, recalled.state) == (record.turn_id, "print", TurnState.LOST)
+        assert (recalled.session_id, recalled.conversation_id, recalled.response_id) == ("", None, None)
+        assert store.recall("", "key") == recalled
+        assert store.turns(KEY) == []
+        assert store.turn_record(KEY, record.turn_id) is None
+
+    def test_a_key_goes_with_its_session_to_another_name(self, store: SessionManager) -> None:
+        record = run_turn(store, response_id="resp_1", idempotency_key="key")
+        store.rename(KEY, "renamed")
+        assert taken(store) == replace(record, session_id="renamed")
 
     def test_keys_that_look_alike_are_different_keys(self, store: SessionManager) -> None:
         keys = ["key", "Key", "KEY", "key.", "key-", "k:ey", "{key}", "k*", "k%", "k_", "'k'", '"k"', "\\k", "k" * 255]

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import SessionNotFoundError
+from gateway.errors import SessionNotFoundError, TurnLostError
 from gateway.model import SessionKey, TurnState
-from gateway.sessions.base import Filter, Lifetime, SessionManager
-from gateway.testing.contract import KEY, OpenStore, StoreContract, make_session, run_turn
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import Filter, Lifetime, Retention
+from gateway.testing.contract import (
+    KEY,
+    SHORT_LEASE_SECONDS,
+    OpenStore,
+    StoreContract,
+    make_session,
+    run_turn,
+    stop_renewing,
+    wait_until_dead,
+)
 from gateway.testing.waiting import Clock
 
 IDLE_SECONDS = 600.0
@@ -92,6 +102,19 @@ class LifetimeContract(StoreContract):
         assert mortal.get(KEY) == fresh
         assert not mortal.erasures()
 
+    @pytest.mark.parametrize("swept", [False, True], ids=["not swept yet", "swept"])
+    def test_a_fresh_session_lists_no_turns_of_its_forerunner(
+        self, mortal: SessionManager, clock: Clock, swept: bool
+    ) -> None:
+        run_turn(mortal, response_id="resp_1")
+        run_turn(mortal, response_id="resp_2", idempotency_key="key")
+        clock.advance(IDLE_SECONDS)
+        if swept:
+            assert mortal.expire() == 1
+        record = run_turn(mortal, response_id="resp_3")
+        assert list(mortal.turns(KEY)) == [record]
+        assert mortal.turns(KEY, after=record.turn_id) == []
+
     def test_a_fresh_session_is_not_dropped_for_its_forerunner(self, mortal: SessionManager, clock: Clock) -> None:
         make_session(mortal)
         clock.advance(IDLE_SECONDS)
@@ -110,6 +133,36 @@ class LifetimeContract(StoreContract):
         assert mortal.expire(limit=2) == 0
         assert mortal.get(KEY) == young
         assert not mortal.erasures()
+
+    def test_a_dead_ticket_keeps_no_session_from_being_dropped(self, open_store: OpenStore, clock: Clock) -> None:
+        store = open_store(lifetime=Lifetime(idle_seconds=IDLE_SECONDS), clock=clock, lease_seconds=SHORT_LEASE_SECONDS)
+        make_session(store)
+        with store.turn(KEY) as lost:
+            lost.begin()
+            stop_renewing(store, lost)
+            wait_until_dead(store, KEY, lost.record.turn_id)
+            clock.advance(IDLE_SECONDS)
+            assert store.expire() == 1
+            assert store.store.sessions.get(KEY) is None
+            with pytest.raises(TurnLostError):
+                lost.finish(TurnState.COMPLETED)
+        assert store.get(KEY) is None
+
+    def test_turn_records_are_kept_for_thirty_days_and_then_gone(self, open_store: OpenStore, clock: Clock) -> None:
+        store = open_store(clock=clock)
+        records = [run_turn(store, response_id=f"resp_{number}") for number in range(3)]
+        clock.advance(Retention().record_ms / 1000 - 60)
+        store.prune()
+        young = run_turn(store, response_id="resp_young")
+        assert list(store.turns(KEY)) == [young, *reversed(records)]
+        clock.advance(120)
+        # A store may let go of them at a turn of theirs, or when somebody prunes; of all or of some at a time.
+        while store.prune(limit=2) >= 2:
+            pass
+        run_turn(store)
+        assert young in store.turns(KEY)
+        assert all(store.turn_record(KEY, record.turn_id) is None for record in records)
+        assert store.response_owner("", "resp_0") is None
 
     def test_an_expired_conversation_is_handed_to_the_erasers(self, open_store: OpenStore, clock: Clock) -> None:
         store = open_store(lifetime=Lifetime(idle_seconds=IDLE_SECONDS), clock=clock, erase_expired=True)
@@ -139,7 +192,7 @@ class LifetimeContract(StoreContract):
 
     def test_a_store_that_is_told_nothing_has_its_own_lifetime(self, open_store: OpenStore, clock: Clock) -> None:
         store = open_store(clock=clock)
-        idle_seconds = store.default_idle_seconds
+        idle_seconds = store.store.idle_seconds
         session = make_session(store)
         if idle_seconds is None:
             assert session.expires_at is None

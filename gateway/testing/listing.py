@@ -9,7 +9,8 @@ import pytest
 
 from gateway.errors import InvalidRequestError
 from gateway.model import Session, SessionKey, Status
-from gateway.sessions.base import Filter, Lifetime, SessionManager
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import Filter, Lifetime
 from gateway.testing.contract import OpenStore, StoreContract, make_session, run_turn
 from gateway.testing.waiting import Clock
 
@@ -75,7 +76,7 @@ class ListingContract(StoreContract):
         assert late == "late-20"
         store.rename(SessionKey("a", "00"), "renamed")
         with store.turn(SessionKey("a", "01")) as turn:
-            store.forget(turn)
+            turn.forget()
         oldest = [session.session_id for session in store.made("a", limit=100)[-2:]]
         assert oldest == ["02", "renamed"]
         assert store.made("c") == []
@@ -152,7 +153,7 @@ class ListingContract(StoreContract):
             if len(seen) == 2:  # the one the cursor stands on, and one after it
                 for name in ("e", "d"):
                     with store.turn(SessionKey("", name)) as turn:
-                        store.forget(turn)
+                        turn.forget()
         assert seen == ["f", "e", "c", "b", "a"]
 
     def test_filters_alone_and_together(self, open_store: OpenStore) -> None:

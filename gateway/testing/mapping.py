@@ -6,11 +6,11 @@ import string
 from contextlib import ExitStack
 from pathlib import Path
 
-from gateway.model import Session, SessionKey
-from gateway.sessions.base import Filter, SessionManager
-from gateway.testing.address import StoreAddress
+from gateway.model import Session, SessionKey, Status
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import Filter, StoredSession
 from gateway.testing.contract import KEY, OpenStore, SharedStoreContract, StoreContract, Workers, make_session, run_turn
-from gateway.testing.errands import RemoteStore, rush
+from gateway.testing.remote import RemoteStore, StoreAddress, rush
 from gateway.testing.waiting import Clock
 
 PROCESSES, THREADS = 8, 8
@@ -106,8 +106,9 @@ class MappingContract(StoreContract):
 
     def test_what_something_else_has_bound_stays_bound(self, store: SessionManager) -> None:
         with store.turn(KEY) as turn:
-            other = Session("", KEY.session_id, "conv_other", created_at=store.now(), last_used=store.now())
-            store._bind(turn.record.turn_id, other, replaces=None, erase_old=False)
+            now = store.now()
+            other = StoredSession(*KEY, "conv_other", now, now, None, Status.ACTIVE, None, "{}", "{}", 1, 0)
+            store.store.sessions.bind(turn.record.turn_id, other, replaces=None, erase_old=False)
             assert turn.bind("conv_mine").conversation_id == "conv_other"
             assert turn.session == store.get(KEY)
         session = store.get(KEY)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 
 import pytest
 
 from gateway.errors import StoreUnavailableError
-from gateway.model import Session, SessionKey, TurnRecord, TurnState
-from gateway.sessions.base import Filter, SessionManager
-from gateway.testing.contract import KEY, StoreContract, make_session, run_turn
-from gateway.testing.errands import in_threads
-from gateway.testing.waiting import eventually
+from gateway.model import SessionKey, TurnRecord, TurnState
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import Filter, Use
+from gateway.testing.contract import KEY, OpenStore, StoreContract, make_session, run_turn
+from gateway.testing.remote import in_threads
+from gateway.testing.waiting import PATIENCE_SECONDS, eventually
 
 Outage = Callable[[], AbstractContextManager[object]]
 
@@ -36,9 +38,9 @@ class OutageContract(StoreContract):
             lambda: store.turn_record(KEY, record.turn_id),
             lambda: store.turns(KEY),
             lambda: store.erasures(),
-            lambda: store.response_ids(KEY, "conv_1"),
-            lambda: store.key("ci"),
-            lambda: store.keys(),
+            lambda: store.store.records.responses(KEY, "conv_1", 100),
+            lambda: store.store.owners.find_key("ci"),
+            lambda: store.store.owners.keys(),
             lambda: store.expire(),
             lambda: store.update(KEY, data={"a": 1}),
             lambda: store.ping(),
@@ -78,16 +80,16 @@ class OutageContract(StoreContract):
     ) -> None:
         make_session(store)
         failures: list[StoreUnavailableError] = []
-        finish = store._finish
+        finish = store.store.records.finish
 
-        def watched(record: TurnRecord, session: Session | None) -> None:
+        def watched(record: TurnRecord, use: Use | None) -> None:
             try:
-                finish(record, session)
+                finish(record, use)
             except StoreUnavailableError as exc:
                 failures.append(exc)
                 raise
 
-        monkeypatch.setattr(store, "_finish", watched)
+        monkeypatch.setattr(store.store.records, "finish", watched)
 
         def job(number: int) -> None:
             if number == 0:
@@ -106,6 +108,27 @@ class OutageContract(StoreContract):
         with store.turn(KEY, wait_seconds=0):
             pass
 
+    def test_nobody_holds_a_session_once_the_store_is_back(self, open_store: OpenStore, outage: Outage) -> None:
+        """Neither who held it nor those who waited could be taken out while it was away; leases would last for long."""
+        store = open_store(lease_seconds=600.0)
+        ended = []
+
+        def wait() -> None:
+            with suppress(StoreUnavailableError), store.turn(KEY):
+                pass
+            ended.append(True)
+
+        with ExitStack() as stack:
+            stack.enter_context(store.turn(KEY))
+            for number in range(3):
+                threading.Thread(target=wait, daemon=True).start()
+                eventually(lambda number=number: store.waiters.count > number)  # type: ignore[misc]
+            with outage():
+                eventually(lambda: len(ended) == 3)
+                stack.close()
+        with store.turn(KEY, wait_seconds=PATIENCE_SECONDS):
+            pass
+
     def test_leaving_raises_nothing(self, store: SessionManager, outage: Outage) -> None:
         with store.turn(KEY) as turn, outage():
             turn.leave()
@@ -118,7 +141,7 @@ class OutageContract(StoreContract):
 
         def insist(number: int) -> None:
             while True:
-                with suppress(StoreUnavailableError), store.turn(KEY, queue_limit=100) as turn:
+                with suppress(StoreUnavailableError), store.turn(KEY) as turn:
                     found.append(turn.session or turn.bind(f"conv_second_{number}"))
                     return
                 next(tries)

@@ -21,7 +21,7 @@ from typing import Any
 from gateway.testing.waiting import PATIENCE_SECONDS, eventually
 
 _fresh = multiprocessing.get_context("forkserver")
-_fresh.set_forkserver_preload(["gateway.testing.errands", "gateway.sessions.sql", "gateway.sessions.jsonfile"])
+_fresh.set_forkserver_preload(["gateway.testing.remote", "gateway.sessions.sql", "gateway.sessions.jsonfile"])
 
 
 class WorkerDiedError(Exception):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.model import Session, SessionKey, Status
-from gateway.sessions.base import Filter, SessionManager
-from gateway.sessions.placing import Placing
-from gateway.testing.address import StoreAddress
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.merging import Merge
+from gateway.sessions.values import Filter
 from gateway.testing.contract import KEY, OpenStore, SharedStoreContract, StoreContract, Workers, make_session, run_turn
-from gateway.testing.errands import RemoteStore
+from gateway.testing.remote import RemoteStore, StoreAddress
 from gateway.testing.waiting import Clock
 
 DAY_MS = 86_400_000
@@ -38,7 +38,7 @@ def foreign(store: SessionManager, number: int = 1) -> Session:
 class PuttingContract(StoreContract):
     def test_what_is_put_keeps_every_field_and_is_listed(self, store: SessionManager) -> None:
         moved = [foreign(store, number) for number in range(1, MANY + 1)]
-        assert set(store.put(moved)) == {Placing.MADE}
+        assert set(store.put(moved)) == {Merge.MADE}
         assert [store.get(session.key) for session in moved] == moved
         assert list(store.walk(Filter(), page=70)) == moved
         assert list(store.walk(Filter(tenant="acme"))) == [session for session in moved if session.tenant]
@@ -50,7 +50,7 @@ class PuttingContract(StoreContract):
     def test_putting_it_again_changes_nothing(self, store: SessionManager) -> None:
         moved = [foreign(store, number) for number in range(1, 4)]
         store.put(moved)
-        assert list(store.put([*moved, foreign(store, 9)])) == [Placing.SAME] * 3 + [Placing.MADE]
+        assert list(store.put([*moved, foreign(store, 9)])) == [Merge.SAME] * 3 + [Merge.MADE]
         assert store.put([]) == []
 
     def test_a_later_state_of_the_same_mapping_takes_its_place(self, store: SessionManager) -> None:
@@ -59,7 +59,7 @@ class PuttingContract(StoreContract):
         later = replace(
             old, last_used=old.last_used + 5, status=Status.ACTIVE, user_id="bob", data={}, expires_at=None, turns=18
         )
-        assert list(store.put([later])) == [Placing.UPDATED]
+        assert list(store.put([later])) == [Merge.UPDATED]
         assert store.get(old.key) == later
         assert list(store.walk(Filter(tenant="", user_id="bob"))) == [later]
         assert list(store.walk(Filter(tenant="", user_id=old.user_id))) == []
@@ -73,22 +73,22 @@ class PuttingContract(StoreContract):
             replace(there, last_used=there.last_used - 1000),
         ]
         for other in others:
-            assert list(store.put([other])) == [Placing.REFUSED]
+            assert list(store.put([other])) == [Merge.REFUSED]
             assert store.get(KEY) == there
-        assert list(store.put(others[:1], replace=True)) == [Placing.UPDATED]
+        assert list(store.put(others[:1], replace=True)) == [Merge.UPDATED]
         assert store.get(KEY) == others[0]
 
     def test_of_many_only_those_that_differ_are_refused(self, store: SessionManager) -> None:
         there = make_session(store)
         moved = [foreign(store), replace(there, conversation_id="conv_other"), foreign(store, 2)]
-        assert list(store.put(moved)) == [Placing.MADE, Placing.REFUSED, Placing.MADE]
+        assert list(store.put(moved)) == [Merge.MADE, Merge.REFUSED, Merge.MADE]
         assert [store.get(session.key) for session in moved] == [moved[0], there, moved[2]]
 
     def test_what_is_being_erased_does_not_come_back(self, store: SessionManager) -> None:
         bound = make_session(store)
         with store.turn(KEY) as turn:
-            erasure = store.begin_erasure(turn)
-        assert list(store.put([bound], replace=True)) == [Placing.REFUSED]
+            erasure = turn.begin_erasure()
+        assert list(store.put([bound], replace=True)) == [Merge.REFUSED]
         store.finish_erasure(erasure)
         assert store.get(KEY) is None
 
@@ -119,10 +119,10 @@ class PuttingAcrossProcesses(SharedStoreContract):
         there = [RemoteStore(worker, address) for worker in workers(2)]
         both = [remote.start(_put, moved if number else moved[::-1]) for number, remote in enumerate(there)]
         forth, back = both[1].result(60), both[0].result(60)[::-1]
-        assert {frozenset(pair) for pair in zip(forth, back, strict=True)} == {frozenset({Placing.MADE, Placing.SAME})}
+        assert {frozenset(pair) for pair in zip(forth, back, strict=True)} == {frozenset({Merge.MADE, Merge.SAME})}
         assert list(store.walk(Filter())) == moved
         assert store.get(SessionKey("", "moved_1")) == moved[0]
 
 
-def _put(store: SessionManager, sessions: list[Session]) -> list[Placing]:
+def _put(store: SessionManager, sessions: list[Session]) -> list[Merge]:
     return list(store.put(sessions))

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import QueueFullError, ShuttingDownError, TurnBusyError
-from gateway.model import SessionKey, TurnState, new_turn_id
-from gateway.sessions import base
-from gateway.sessions.base import SessionManager
-from gateway.testing.address import StoreAddress
+from gateway.errors import QueueFullError, ShuttingDownError, StoreUnavailableError, TurnBusyError
+from gateway.model import SessionKey, TurnRecord, TurnState, new_turn_id
+from gateway.sessions import queueing
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import Standing
 from gateway.testing.contract import (
     KEY,
     SHORT_LEASE_SECONDS,
@@ -24,7 +24,7 @@ from gateway.testing.contract import (
     run_turn,
     wait_until_queued,
 )
-from gateway.testing.errands import RemoteStore, RemoteTurn, alone, in_threads
+from gateway.testing.remote import RemoteStore, RemoteTurn, StoreAddress, alone, in_threads
 from gateway.testing.waiting import PATIENCE_SECONDS, eventually, outlast
 
 MANY_TURNS = 500
@@ -47,7 +47,7 @@ class Waiters:
 
     def _wait(self, turn_id: str, wait_seconds: float, ended: Future[None]) -> None:
         try:
-            with self._store.turn(self._key, turn_id=turn_id, wait_seconds=wait_seconds, queue_limit=100):
+            with self._store.turn(self._key, turn_id=turn_id, wait_seconds=wait_seconds):
                 self.came.append(turn_id)
         except BaseException as exc:
             ended.set_exception(exc)
@@ -58,7 +58,7 @@ class Waiters:
 class QueueContract(StoreContract):
     def test_turns_of_a_session_run_one_at_a_time(self, store: SessionManager, tmp_path: Path) -> None:
         def one(_: int) -> int:
-            with store.turn(KEY, queue_limit=100) as turn, alone(tmp_path / "turn"):
+            with store.turn(KEY) as turn, alone(tmp_path / "turn"):
                 # Long enough in there for another to come in, where another is let in.
                 outlast(0.01)
                 return turn.fence
@@ -112,14 +112,11 @@ class QueueContract(StoreContract):
         second.result(PATIENCE_SECONDS)
         assert waiters.came == ["turn_second"]
 
-    def test_only_so_many_may_wait(self, store: SessionManager) -> None:
-        waiters = Waiters(store)
+    def test_only_so_many_may_wait(self, open_store: OpenStore) -> None:
+        waiters, store = Waiters(open_store()), open_store(queue_limit=2)
         with store.turn(KEY):
             waiting = [waiters.call("turn_1"), waiters.call("turn_2")]
-            with (
-                pytest.raises(QueueFullError),
-                store.turn(KEY, turn_id="turn_3", queue_limit=2, idempotency_key="key_3"),
-            ):
+            with pytest.raises(QueueFullError), store.turn(KEY, turn_id="turn_3", idempotency_key="key_3"):
                 pass
             assert store.turn_record(KEY, "turn_3") is None
             assert store.recall("", "key_3") is None
@@ -135,7 +132,7 @@ class QueueContract(StoreContract):
             waiters, others = Waiters(store), Waiters(store, other)
             waiting = [waiters.call("turn_1"), others.call("turn_2")]
             # A ticket is in the queue a moment before its owner counts as one who waits.
-            eventually(lambda: store._bell.waiting == 2)
+            eventually(lambda: store.waiters.count == 2)
             with pytest.raises(QueueFullError), store.turn(KEY, turn_id="turn_3"):
                 pass
             assert store.turn_record(KEY, "turn_3") is None
@@ -173,13 +170,30 @@ class QueueContract(StoreContract):
     def test_a_release_wakes_the_next_of_its_process_without_polling(
         self, store: SessionManager, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(base, "POLL_SECONDS", 3600.0)
+        monkeypatch.setattr(queueing, "POLL_SECONDS", 3600.0)
         waiters = Waiters(store)
         with store.turn(KEY):
             ended = [waiters.call(f"turn_{number}") for number in range(4)]
         for each in ended:
             each.result(PATIENCE_SECONDS)
         assert waiters.came == [f"turn_{number}" for number in range(4)]
+
+    def test_a_place_of_which_no_answer_told_is_given_back(
+        self, store: SessionManager, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tickets = store.store.tickets
+        enter = tickets.enter
+
+        def enter_unheard(record: TurnRecord, *, queue_limit: int) -> Standing:
+            enter(record, queue_limit=queue_limit)
+            raise StoreUnavailableError()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tickets, "enter", enter_unheard)
+            with pytest.raises(StoreUnavailableError), store.turn(KEY):
+                pass
+        with store.turn(KEY, wait_seconds=0):
+            pass
 
     def test_an_exception_gives_the_session_back(self, store: SessionManager) -> None:
         with pytest.raises(ZeroDivisionError), store.turn(KEY):
@@ -192,8 +206,8 @@ class QueueContract(StoreContract):
             first.leave()
             with store.turn(KEY, wait_seconds=0) as second:
                 first.leave()
-                store._withdraw(KEY, first.record.turn_id)
-                store._withdraw(KEY, "turn_unknown")
+                store.store.tickets.withdraw(KEY, first.record.turn_id)
+                store.store.tickets.withdraw(KEY, "turn_unknown")
                 with pytest.raises(TurnBusyError), store.turn(KEY, wait_seconds=0):
                     pass
                 second.bind("conv_1")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import StoreUnavailableError
-from gateway.model import Session, SessionKey, TurnRecord, TurnState
-from gateway.sessions.base import SessionManager
+from gateway.model import SessionKey, TurnRecord, TurnState
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import Use
 from gateway.testing.contract import KEY, StoreContract, make_session, run_turn
 
 
@@ -52,9 +53,10 @@ class RecordsContract(StoreContract):
             turn.begin()
             record = turn.finish(TurnState.COMPLETED, response_id="resp_1")
             session = store.get(KEY)
-            store._finish(record, turn.session)
+            use = Use(KEY, "conv_1", store.now(), None, 7)
+            store.store.records.finish(record, use)
             with store.turn(KEY, wait_seconds=0) as another:
-                store._finish(record, turn.session)
+                store.store.records.finish(record, use)
                 turn.leave()
                 another.begin()
         assert session is not None
@@ -69,16 +71,16 @@ class RecordsContract(StoreContract):
     ) -> None:
         make_session(store)
         failures = iter([StoreUnavailableError(), StoreUnavailableError()])
-        finish = store._finish
+        finish = store.store.records.finish
 
-        def blip(record: TurnRecord, session: Session | None) -> None:
+        def blip(record: TurnRecord, use: Use | None) -> None:
             if written:
-                finish(record, session)
+                finish(record, use)
             for failure in failures:
                 raise failure
-            finish(record, session)
+            finish(record, use)
 
-        monkeypatch.setattr(store, "_finish", blip)
+        monkeypatch.setattr(store.store.records, "finish", blip)
         run_turn(store)
         session = store.get(KEY)
         assert session is not None

@@ -9,10 +9,10 @@ import pytest
 
 from gateway.errors import SessionExistsError, SessionNotFoundError, TurnBusyError
 from gateway.model import SessionKey
-from gateway.sessions.base import Filter, Lifetime, SessionManager
-from gateway.testing.address import StoreAddress
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import Filter, Lifetime
 from gateway.testing.contract import KEY, OpenStore, SharedStoreContract, StoreContract, Workers, make_session, run_turn
-from gateway.testing.errands import RemoteStore, in_threads, watch_renames
+from gateway.testing.remote import RemoteStore, StoreAddress, in_threads, watch_renames
 from gateway.testing.waiting import Clock
 
 NEW = SessionKey("", "alice")
@@ -44,7 +44,7 @@ class RenamingContract(StoreContract):
         assert list(store.turns(NEW)) == moved
         assert store.turn_record(NEW, records[0].turn_id) == moved[1]
         assert store.recall("", "key_1") == moved[1]
-        assert sorted(store.response_ids(NEW, "conv_1")) == ["resp_1", "resp_2"]
+        assert sorted(store.store.records.responses(NEW, "conv_1", 100)) == ["resp_1", "resp_2"]
         assert store.turns(KEY) == []
         assert store.turn_record(KEY, records[0].turn_id) is None
 

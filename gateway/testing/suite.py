@@ -7,12 +7,12 @@ from gateway.testing.crashes import CrashesAcrossProcesses, CrashesContract
 from gateway.testing.edits import EditsAcrossProcesses, EditsContract
 from gateway.testing.encryption import EncryptionContract, EncryptionOfWhatIsKept
 from gateway.testing.erasure import ErasureAcrossProcesses, ErasureContract
-from gateway.testing.givens import GivensContract
 from gateway.testing.idempotency import IdempotencyAcrossProcesses, IdempotencyContract
 from gateway.testing.lifetime import LifetimeContract
 from gateway.testing.listing import ListingContract
 from gateway.testing.mapping import MappingAcrossProcesses, MappingContract
 from gateway.testing.outage import OutageContract
+from gateway.testing.ownership import OwnershipContract
 from gateway.testing.putting import PuttingAcrossProcesses, PuttingContract
 from gateway.testing.queue import QueueAcrossProcesses, QueueContract
 from gateway.testing.records import RecordsContract
@@ -25,7 +25,7 @@ class OneProcessContract(
     MappingContract,
     QueueContract,
     RecordsContract,
-    GivensContract,
+    OwnershipContract,
     CrashesContract,
     IdempotencyContract,
     ListingContract,

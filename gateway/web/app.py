@@ -12,8 +12,8 @@ from gateway import audit
 from gateway.assembly import assemble, open_auth
 from gateway.auth import Authenticate
 from gateway.config import Settings
-from gateway.erasing.eraser import Eraser
-from gateway.erasing.sweeping import Sweeper
+from gateway.lifecycle.erasures import Eraser
+from gateway.lifecycle.sweeping import Sweeper
 from gateway.providers.base import Provider
 from gateway.reader import Readers
 from gateway.sessions import SessionManager
@@ -78,7 +78,7 @@ def create_app(
     app = GatewayApp("gateway", static_folder=None)
     app.settings = settings
     app.gateway = assemble(settings, sessions=sessions, provider=provider)
-    app.authenticate = open_auth(settings, app.gateway.sessions.key)
+    app.authenticate = open_auth(settings, app.gateway.sessions.store.owners.find_key)
     app.turn_slots = limits.TurnSlots(settings.turn_limit, settings.principal_turn_limit)
     app.readers = Readers()
     app.readiness = operations.Readiness(app.gateway.check)

@@ -46,7 +46,7 @@ class Conversation(TypedDict):
     object: Literal["conversation"]
     created_at: int
     """In seconds since 1970."""
-    metadata: Metadata
+    metadata: Metadata | None
 
 
 class ConversationList(TypedDict):

@@ -164,8 +164,11 @@ class Session(TypedDict):
     expires_at: Time | None
     status: Status
     user_id: UserId | None
-    data: Data
-    metadata: Metadata
+    data: Data | None
+    """Null when it cannot be read now: its key is missing."""
+    metadata: Metadata | None
+    unreadable: NotRequired[Literal[True]]
+    """Only there when `data` or `metadata` cannot be read."""
     generation: Generation
     """How many conversations it has had."""
     turns: Count

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from flask import Blueprint, Response, current_app
 from msgspec import UNSET
 
-from gateway.erasing.cleaning import UserErasure, erase_user
-from gateway.erasing.eraser import REQUEST_SECONDS, Eraser, Receipt
-from gateway.errors import TurnBusyError, UserMismatchError
+from gateway.errors import TurnBusyError
+from gateway.lifecycle.bulk import UserErasure, erase_user
+from gateway.lifecycle.erasures import Eraser, Receipt
+from gateway.lifecycle.sessions import forget
+from gateway.lifecycle.sessions import make as make_session
 from gateway.model import JSON, Session, SessionKey, Status
 from gateway.providers.retry import Patience
 from gateway.sessions import Filter
@@ -18,7 +20,7 @@ from gateway.web.bodies import EditSession, MakeSession
 from gateway.web.fields import given
 from gateway.web.handlers import serve
 from gateway.web.listing import list_of, namespaces_of
-from gateway.web.lookup import held, key_of, queue_limit, session_of
+from gateway.web.lookup import erasing_budget, key_of, session_of
 from gateway.web.queries import EraseQuery, SessionsQuery, UserQuery, VersionHeaders
 from gateway.web.reference import sessions as routes
 from gateway.web.requests import gateway, json_reply
@@ -40,21 +42,11 @@ def session_reply(session: Session, status: int = 200, **more: object) -> Respon
 @serve(blueprint, routes.MAKE)
 def make(body: MakeSession) -> Response:
     """Makes a session up front, or gives the one that is there; what is there already keeps its data."""
-    key = SessionKey(own_namespace(), body.session_id)
-    user_id = owner(body.user_id)
-    found = gateway().sessions.get(key)
-    if found is None or found.status is Status.ERASING:
-        patience = Patience(gateway().busy_wait_seconds)
-        with gateway().sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=queue_limit()) as turn:
-            found = turn.session
-            if found is None:
-                made = gateway().bind_conversation(
-                    turn, patience, user_id=user_id, data=body.data, metadata=body.metadata
-                )
-                return session_reply(made, 201)
-    if user_id is not None and user_id != found.user_id:
-        raise UserMismatchError(param="user_id")
-    return session_reply(found)
+    key, user_id = SessionKey(own_namespace(), body.session_id), owner(body.user_id)
+    made = make_session(
+        gateway().sessions, gateway().provider, key, user_id=user_id, data=body.data, metadata=body.metadata
+    )
+    return session_reply(made.session, 201 if made.created else 200)
 
 
 @serve(blueprint, routes.LIST)
@@ -101,19 +93,11 @@ def erase(session_id: str, query: EraseQuery, headers: VersionHeaders) -> Respon
     """200 with a receipt, or 202 when the provider failed or there is more than one attempt removes: then the session
     is `erasing`, takes no turns, and the sweeper finishes it. Another DELETE tries again at once."""
     if query.keep_conversation == "true":
-        with held(session_id) as (turn, session):
-            headers.check_version(session)
-            gateway().sessions.forget(turn)
+        session = forget(gateway().sessions, key_of(session_id), check=headers.check_version)
         audited("session_forgotten", session_id)
         now = gateway().sessions.now()
         return json_reply(Receipt(session.session_id, session.conversation_id, 0, False, 0, now).as_dict())
-    outcome = eraser().erase_session(
-        session_of(session_id).key,
-        wait_seconds=gateway().busy_wait_seconds,
-        queue_limit=queue_limit(),
-        check=headers.check_version,
-        budget=Patience(REQUEST_SECONDS),
-    )
+    outcome = eraser().erase_session(session_of(session_id).key, check=headers.check_version, budget=erasing_budget())
     done = isinstance(outcome, Receipt)
     audited("session_erased", session_id, outcome="done" if done else "begun")
     return json_reply(outcome.as_dict(), 200 if done else 202)
@@ -124,14 +108,10 @@ def erase_of_user(query: UserQuery) -> Response:
     """Erases every session of a user: 200 with the receipts, or 202 when some are still `erasing`. 409 when turns kept
     some in use: those are as they were, the others are erased or erasing, and the same request may be sent again."""
     user_id = query.user_id
-    waits: dict[str, Any] = {
-        "patience": Patience(gateway().busy_wait_seconds),
-        "budget": Patience(REQUEST_SECONDS),
-        "queue_limit": queue_limit(),
-    }
+    patience, budget = Patience(gateway().sessions.wait_seconds), erasing_budget()
     found = UserErasure()
     for namespace in namespaces_of(user_id):
-        found += erase_user(eraser(), namespace, user_id, **waits)
+        found += erase_user(eraser(), namespace, user_id, patience=patience, budget=budget)
     audited("user_erased", None, user_id=user_id, erased=len(found.receipts), erasing=found.erasing, busy=found.busy)
     counts: JSON = {"erased": len(found.receipts), "erasing": found.erasing}
     if found.busy:

@@ -12,7 +12,7 @@ from gateway.errors import ConversationGoneError, InvalidRequestError, NotFoundE
 from gateway.history.items import parse_item_id
 from gateway.model import Session, SessionKey, Status, parse_session_id
 from gateway.providers.base import all_items
-from gateway.sessions.base import ResponseOwner
+from gateway.sessions.values import ResponseOwner
 from gateway.turn import Gateway
 from gateway.web import account_ids
 from gateway.web.access import own_namespace

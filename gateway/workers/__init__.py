@@ -6,6 +6,7 @@ import importlib.util
 
 from gateway.config import Settings
 from gateway.errors import ConfigurationError
+from gateway.sessions.schemes import is_server
 
 WORKER_CLASSES = {
     "gevent": "gateway.workers.greenlets.GreenletWorker",
@@ -28,15 +29,10 @@ def worker_kind_of(settings: Settings) -> str:
 
 def _blocks(settings: Settings) -> str | None:
     """What would block a gevent worker in C, in words."""
-    if settings.store.partition(":")[0].lower() not in _STORES:
+    if not is_server(settings.store):
         return "a store that is no server"
     if settings.workflow:
         return "a workflow of your own"
-    if settings.provider_name == "local" and settings.local_db.partition("://")[0].lower() not in _DATABASES:
+    if settings.provider_name == "local" and not is_server(settings.local_db):
         return "the local provider's SQLite file"
     return None
-
-
-# Those whose drivers wait in sockets. Of a store that another package adds nobody knows: a thread does for all.
-_DATABASES = ("postgresql", "postgres", "mysql", "mariadb")
-_STORES = (*_DATABASES, "redis", "rediss", "redis+sentinel")

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from gateway.model import Session
 from gateway.providers.base import JSON, StreamEvent
 from gateway.workflows.conversation import Conversation
 
@@ -33,17 +34,36 @@ class WorkflowTurn:
         conversation: Conversation,
         *,
         input: str | list[JSON],
-        session_id: str,
-        user_id: str | None,
-        data: JSON,
+        session: Session,
         defaults: JSON,
     ) -> None:
         self.conversation = conversation
         self.input = input
-        self.session_id = session_id
-        self.user_id = user_id
-        self.data = copy.deepcopy(data)
+        self.session_id = session.session_id
+        self.user_id = session.user_id
+        self._session = session
+        self._data: JSON | None = None
         self._defaults = defaults
+
+    @property
+    def data(self) -> JSON:
+        """The session's, to be changed; `StoreUnavailableError` when it cannot be read."""
+        if self._data is None:
+            self._data = copy.deepcopy(self._session.opened()[0])
+        return self._data
+
+    @data.setter
+    def data(self, data: JSON) -> None:
+        self._session.opened()  # nothing takes the place of what cannot be read
+        self._data = data
+
+    def changes(self) -> JSON:
+        """What was changed of `data`, as an edit of the session: null removes a key."""
+        if self._data is None:
+            return {}
+        before, after = self._session.opened()[0], self._data
+        changes: JSON = {name: None for name in before if name not in after}
+        return changes | {name: value for name, value in after.items() if name not in before or before[name] != value}
 
     @property
     def conversation_id(self) -> str:
@@ -56,10 +76,12 @@ class WorkflowTurn:
 
     def seal(self) -> None:
         """Takes `data` as the JSON that will be saved; what is none fails the workflow, not the gateway."""
-        sealed = orjson.loads(orjson.dumps(self.data))
+        if self._data is None:
+            return
+        sealed = orjson.loads(orjson.dumps(self._data))
         if not isinstance(sealed, dict):
-            raise TypeError(f"the data of a turn is a dict, not {type(self.data).__name__}")
-        self.data = sealed
+            raise TypeError(f"the data of a turn is a dict, not {type(self._data).__name__}")
+        self._data = sealed
 
     def respond(self, **parameters: Any) -> Answer:
         """The provider in this conversation: the built-in workflow's settings, overridden by `parameters` (those of

@@ -9,9 +9,9 @@ from typing import Any
 from werkzeug.test import TestResponse
 
 from gateway.config import Settings
-from gateway.erasing.eraser import Eraser
-from gateway.erasing.sweeping import Sweeper
 from gateway.errors import GatewayError, ProviderError
+from gateway.lifecycle.erasures import Eraser
+from gateway.lifecycle.sweeping import Sweeper
 from gateway.model import SessionKey
 from gateway.providers.local import LocalProvider
 from gateway.providers.openai import OpenAIProvider
@@ -71,13 +71,14 @@ class House:
 
     def __init__(self, sessions: SessionManager, provider: Provider, **settings: Any) -> None:
         self.provider = FaultyProvider(provider)
-        chosen = Settings(**{"model": "demo", "busy_wait_seconds": 2.0, **settings})
+        chosen = Settings(**{"model": "demo", **settings})
         self.app: GatewayApp = create_app(chosen, sessions, self.provider)  # type: ignore[arg-type]
         # Rounds are the tests' own to call.
         self.app.sweeper.stop()
         self.sessions = sessions
         self.eraser: Eraser = self.app.eraser
-        self.sweeper = Sweeper(self.eraser)
+        # In a test both clocks are the store's.
+        self.sweeper = Sweeper(self.eraser, uptime=lambda: sessions.now() * 1000)
         self.client = self.app.test_client()
 
     def close(self) -> None:

@@ -12,16 +12,19 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from gateway.errors import StoreUnavailableError
-from gateway.model import Session, SessionKey
+from gateway.model import SessionKey, Status
 from gateway.sessions import open_sessions
 from gateway.sessions.jsonfile import SessionsFile
 from gateway.sessions.jsonfile.snapshot import Draft
+from gateway.sessions.values import StoredSession
 
 ALICE = SessionKey("", "alice")
 
 
-def session(session_id: str) -> Session:
-    return Session("", session_id, f"conv_{session_id}", created_at=1_000, last_used=2_000)
+def session(session_id: str, **fields: object) -> StoredSession:
+    active = (None, Status.ACTIVE, None, "{}", "{}", 1, 0)
+    made = StoredSession("", session_id, f"conv_{session_id}", 1_000, 2_000, *active)
+    return replace(made, **fields)  # type: ignore[arg-type]
 
 
 def put(*names: str) -> Callable[[Draft], None]:

@@ -13,9 +13,13 @@ import pytest
 
 from gateway.errors import ConfigurationError, StoreUnavailableError
 from gateway.model import Session, SessionKey, Status, parse_time
-from gateway.sessions.jsonfile import SessionsFile, open_json
-from gateway.sessions.jsonfile.sessions_file import VANISH_SECONDS
+from gateway.sessions import open_sessions
+from gateway.sessions.codec import Codec
+from gateway.sessions.jsonfile import SessionsFile
+from gateway.sessions.jsonfile.file import VANISH_SECONDS
+from gateway.sessions.jsonfile.open import is_mounted
 from tests.harness.support import eventually
+from tests.harness.writers import session
 
 ALICE = SessionKey("", "user_alice_session")
 
@@ -91,11 +95,6 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-def session(session_id: str, **fields: object) -> Session:
-    made = Session("", session_id, f"conv_{session_id}", created_at=1_000, last_used=2_000)
-    return replace(made, **fields)  # type: ignore[arg-type]
-
-
 def use(file: SessionsFile, key: SessionKey) -> None:
     """One turn more, as a turn's end writes it."""
 
@@ -112,7 +111,9 @@ def use(file: SessionsFile, key: SessionKey) -> None:
 @pytest.mark.parametrize("text", LAYOUTS.values(), ids=LAYOUTS.keys())
 def test_a_file_of_the_original_is_read_however_it_is_laid_out(path: Path, text: str) -> None:
     path.write_bytes(text.encode())
-    assert SessionsFile(path).read().get(ALICE) == Session(
+    found = SessionsFile(path).read().get(ALICE)
+    assert found is not None
+    assert Codec().decode(found) == Session(
         tenant="",
         session_id="user_alice_session",
         conversation_id="conv_abc123xyz",
@@ -202,7 +203,7 @@ def test_the_last_session_leaves_an_empty_object(path: Path) -> None:
 def test_a_corrupt_file_stops_the_start_and_stays_as_it_was(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(ConfigurationError) as caught:
-        open_json(f"json:{path}")
+        open_sessions(f"json:{path}")
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == content
@@ -211,7 +212,7 @@ def test_a_corrupt_file_stops_the_start_and_stays_as_it_was(path: Path, content:
 @pytest.mark.parametrize("content", CORRUPT.values(), ids=CORRUPT.keys())
 def test_a_file_that_becomes_corrupt_is_an_error_until_it_is_mended(path: Path, content: bytes) -> None:
     path.write_text(ORIGINAL)
-    with open_json(f"json:{path}") as store:
+    with open_sessions(f"json:{path}") as store:
         path.write_bytes(content)
         for _ in range(2):
             with pytest.raises(StoreUnavailableError, match=r"sessions\.json"):
@@ -219,7 +220,7 @@ def test_a_file_that_becomes_corrupt_is_an_error_until_it_is_mended(path: Path, 
             with pytest.raises(StoreUnavailableError, match=r"sessions\.json"), store.turn(SessionKey("", "new")):
                 pass
             with pytest.raises(StoreUnavailableError, match=r"sessions\.json"):
-                store._file.edit(lambda draft: draft.put(session("new")))
+                store.store.file.edit(lambda draft: draft.put(session("new")))
             with pytest.raises(StoreUnavailableError):
                 store.ping()
         assert path.read_bytes() == content
@@ -230,7 +231,7 @@ def test_a_file_that_becomes_corrupt_is_an_error_until_it_is_mended(path: Path, 
 def test_what_is_wrong_with_a_file_names_nobody_in_it(path: Path) -> None:
     path.write_text(ORIGINAL.replace("2025-10-26T11", "2025-13-26T11"))
     with pytest.raises(ConfigurationError, match=r"'created_at' of record 2 is not an ISO 8601 time") as caught:
-        open_json(f"json:{path}")
+        open_sessions(f"json:{path}")
     assert "bob" not in str(caught.value)
     assert "conv_" not in str(caught.value)
 
@@ -245,7 +246,7 @@ def test_an_unreadable_file_is_an_error(somewhere: Path) -> None:
     with as_nobody(), pytest.raises(StoreUnavailableError, match=f"{path} cannot be read: Permission denied"):
         file.read()
     with as_nobody(), pytest.raises(ConfigurationError, match=str(path)):
-        open_json(f"json:{path}")
+        open_sessions(f"json:{path}")
 
 
 def test_a_folder_at_its_place_is_an_error(path: Path) -> None:
@@ -254,13 +255,13 @@ def test_a_folder_at_its_place_is_an_error(path: Path) -> None:
     with pytest.raises(StoreUnavailableError, match=f"{path} is not a file"):
         file.read()
     with pytest.raises(ConfigurationError, match=f"{path} is a folder"):
-        open_json(f"json:{path}")
+        open_sessions(f"json:{path}")
 
 
 def test_a_pipe_at_its_place_is_an_error_and_holds_nobody_up(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(ConfigurationError, match="is not a file"):
-        open_json(f"json:{path}")
+        open_sessions(f"json:{path}")
 
 
 # --- URLs and folders --------------------------------------------------------------------------------------
@@ -269,34 +270,34 @@ def test_a_pipe_at_its_place_is_an_error_and_holds_nobody_up(path: Path) -> None
 def test_a_path_may_have_spaces_and_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my folder").mkdir()
     monkeypatch.chdir(tmp_path)
-    with open_json("json:my folder/all sessions.json") as store, store.turn(ALICE) as turn:
+    with open_sessions("json:my folder/all sessions.json") as store, store.turn(ALICE) as turn:
         turn.bind("conv_1")
     assert sorted(p.name for p in (tmp_path / "my folder").iterdir()) == ["all sessions.json", "all sessions.json.d"]
 
 
 def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    open_json("json:~/sessions.json").close()
+    open_sessions("json:~/sessions.json").close()
     assert (tmp_path / "sessions.json.d").is_dir()
 
 
 @pytest.mark.parametrize("url", ["json:", "json: ", "json://sessions.json", "json:a\0b", "json:~nobody-at-all/s.json"])
 def test_a_url_that_names_no_file_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"json:|no file") as caught:
-        open_json(url)
+        open_sessions(url)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=f"The folder {tmp_path}/nowhere for sessions.json does not exist"):
-        open_json(f"json:{tmp_path}/nowhere/sessions.json")
+        open_sessions(f"json:{tmp_path}/nowhere/sessions.json")
     assert not list(tmp_path.iterdir())
 
 
 def test_an_unwritable_folder_is_refused(somewhere: Path) -> None:
     somewhere.chmod(0o555)
     with as_nobody(), pytest.raises(ConfigurationError, match=f"Cannot write to the folder {somewhere}"):
-        open_json(f"json:{somewhere}/sessions.json")
+        open_sessions(f"json:{somewhere}/sessions.json")
 
 
 # --- The file on the disk ----------------------------------------------------------------------------------
@@ -340,6 +341,17 @@ def test_a_file_that_is_taken_away_counts_as_empty_after_a_moment(path: Path) ->
             return False
 
     assert eventually(empty, VANISH_SECONDS + 10)
+
+
+def test_a_file_that_is_a_mount_of_its_own_cannot_be_replaced(path: Path, tmp_path: Path) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+        f"41 22 8:1 /home/ann/sessions.json {str(path).replace(' ', chr(92) + '040')} rw - ext4 /dev/sda1 rw\n"
+    )
+    assert is_mounted(path, mounts)
+    assert not is_mounted(path.with_name("another.json"), mounts)
+    assert not is_mounted(path, tmp_path / "no such file")
 
 
 def test_a_disk_that_is_gone_is_not_an_empty_file(path: Path) -> None:

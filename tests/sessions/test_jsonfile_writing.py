@@ -13,8 +13,8 @@ import pytest
 
 from gateway.errors import SessionNotFoundError, StoreUnavailableError
 from gateway.model import Session, SessionKey, Status, TurnState
-from gateway.sessions import Filter
-from gateway.sessions.jsonfile import SessionsFile, open_json
+from gateway.sessions import Filter, open_sessions
+from gateway.sessions.jsonfile import SessionsFile
 from gateway.sessions.jsonfile.snapshot import Draft
 from gateway.testing.processes import _fresh as processes
 from tests.harness.support import eventually
@@ -61,7 +61,7 @@ def test_what_was_dropped_leaves_no_trace_beside_the_file_and_others_see_that_it
     ours.edit(put("alice", "bob"))
     ours.edit(put("mallory"))
     theirs.read()
-    assert b"mallory" in (path.parent / "sessions.json.d" / "recent").read_bytes()
+    assert b"mallory" in (path.parent / "sessions.json.d" / "changes").read_bytes()
     ours.edit(lambda draft: draft.drop(SessionKey("", "mallory")))
     assert not [found for found in path.parent.rglob("*") if found.is_file() and b"mallory" in found.read_bytes()]
     assert conversation(theirs, SessionKey("", "mallory")) is None
@@ -74,7 +74,7 @@ def test_what_others_left_of_their_writes_may_be_damaged(path: Path, damage: byt
     theirs.read()
     ours.edit(put("bob"))
     ours.edit(put("carol"))
-    (ours.folder / "recent").write_bytes(damage)
+    (ours.folder / "changes").write_bytes(damage)
     assert len(list(theirs.read().sessions())) == 3
 
 
@@ -251,8 +251,8 @@ def test_killed_a_hundred_times_the_file_parses_and_holds_every_acknowledged_ses
             pass
         written = json.loads(path.read_text())
         assert {name: written.get(name, {}).get("conversation_id") for name in acknowledged} == acknowledged
-    with open_json(f"json:{path}") as store:
-        assert not list(store._file.folder.glob("*.tmp"))
+    with open_sessions(f"json:{path}") as store:
+        assert not list(store.store.file.folder.glob("*.tmp"))
         assert store.get(SessionKey("", "life-99-0"))
 
 
@@ -264,13 +264,13 @@ def full_disk(*_: object) -> None:
 
 
 def test_an_erasure_that_did_not_reach_the_file_does_not_count(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_json(f"json:{path}") as store:
+    with open_sessions(f"json:{path}") as store:
         with store.turn(ALICE) as turn:
             turn.bind("conv_1")
             for step in (
-                lambda: store.begin_erasure(turn),
+                lambda: turn.begin_erasure(),
                 lambda: turn.bind("conv_2", erase_old=True),
-                lambda: store._forget(turn.record.turn_id, turn.session, erase=True),
+                lambda: store.store.sessions.forget(turn.record.turn_id, ALICE, "conv_1", erase=True),
             ):
                 # As a crash between the two writes of the step.
                 with monkeypatch.context() as crash:
@@ -279,16 +279,16 @@ def test_an_erasure_that_did_not_reach_the_file_does_not_count(path: Path, monke
                         step()
                 assert store.erasures() == []
                 assert store.get(ALICE) == turn.session
-            store.forget(turn)
+            turn.forget()
         assert store.get(ALICE) is None
         assert store.erasures() == [], "it was to be kept"
 
 
 def test_one_that_did_is_finished_though_the_records_are_lost(path: Path) -> None:
-    with open_json(f"json:{path}") as store, store.turn(ALICE) as turn:
+    with open_sessions(f"json:{path}") as store, store.turn(ALICE) as turn:
         turn.bind("conv_1")
     path.write_text(path.read_text().replace('"conversation_id"', '"status": "erasing", "conversation_id"'))
-    with open_json(f"json:{path}") as store:
+    with open_sessions(f"json:{path}") as store:
         (erasure,) = store.erasures()
         assert (erasure.session_id, erasure.conversation_id, erasure.whole) == ("alice", "conv_1", True)
         store.finish_erasure(erasure)
@@ -297,7 +297,7 @@ def test_one_that_did_is_finished_though_the_records_are_lost(path: Path) -> Non
 
 
 def test_a_record_taken_out_by_hand_is_not_brought_back_by_a_turns_end(path: Path) -> None:
-    with open_json(f"json:{path}") as store, store.turn(ALICE) as turn:
+    with open_sessions(f"json:{path}") as store, store.turn(ALICE) as turn:
         turn.bind("conv_1")
         turn.begin()
         path.write_text("{}")
@@ -307,9 +307,9 @@ def test_a_record_taken_out_by_hand_is_not_brought_back_by_a_turns_end(path: Pat
 
 def test_ten_thousand_sessions_list_in_pages(path: Path) -> None:
     chance = random.Random(3)
-    with open_json(f"json:{path}") as store:
+    with open_sessions(f"json:{path}") as store:
         times = [chance.randrange(5_000) for _ in range(10_000)]
-        store._file.edit(
+        store.store.file.edit(
             lambda draft: [
                 draft.put(replace(session(f"s{number}"), last_used=used, status=Status.ACTIVE))
                 for number, used in enumerate(times)

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Connection, delete, insert, select, update
 
 from gateway.providers.local.context import check_context
-from gateway.providers.local.database import Database
+from gateway.providers.local.database import ConversationDatabase
 from gateway.providers.local.request import ResponseRequest, new_response
 from gateway.providers.local.steps import (
     ANY_ITEM_OF,
@@ -57,7 +57,7 @@ class Run:
 class ConversationLog:
     """Everything that outlives a request. Raises `WireError`s."""
 
-    def __init__(self, database: Database, *, lease_seconds: float) -> None:
+    def __init__(self, database: ConversationDatabase, *, lease_seconds: float) -> None:
         self._database = database
         self._lease = lease_seconds
 
@@ -221,7 +221,7 @@ class ConversationLog:
     def renew(self, response_ids: Collection[str]) -> bool:
         """Renews the leases of these, forgets the responses of processes that died; whether it must come again."""
         ids = list(response_ids)
-        with self._database.write(lasting=False) as connection:
+        with self._database.write(lasting=False, urgent=True) as connection:
             for start in range(0, len(ids), 500):
                 connection.execute(
                     update(running)
@@ -239,8 +239,7 @@ class ConversationLog:
         return self._database.scrub_is_owed
 
     def check(self) -> None:
-        with self._database.read() as connection:
-            connection.execute(select(conversations.c.created_at).limit(1))
+        self._database.check()
 
     def close(self) -> None:
         self._database.close()

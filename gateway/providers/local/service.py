@@ -16,7 +16,7 @@ from gateway.providers.local.checks import (
     parse_order,
     parse_posted_items,
 )
-from gateway.providers.local.database import Database
+from gateway.providers.local.database import ConversationDatabase
 from gateway.providers.local.events import EventWriter
 from gateway.providers.local.items import parse_item
 from gateway.providers.local.keeper import Keeper
@@ -58,7 +58,7 @@ class LocalService:
     ) -> None:
         self._default_model = default_model
         self._model = open_model(model_url, model_api, timeout_seconds=timeout_seconds, default_model=default_model)
-        self._log = ConversationLog(Database(database), lease_seconds=lease_seconds)
+        self._log = ConversationLog(ConversationDatabase(database), lease_seconds=lease_seconds)
         self._keeper = Keeper(self._log.renew, interval_seconds=lease_seconds / 3)
 
     # --- Conversations and items ---------------------------------------------------------------------------

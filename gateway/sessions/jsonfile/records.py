@@ -1,255 +1,115 @@
-"""The text of sessions.json: one JSON object, session id → record, indented as a person and the original write it.
-
-With tenants a member's name is `TENANT/ID`, split at the last slash (an id has none). The name rules: a `session_id`
-inside the record that says otherwise is put right when the record is next written. Fields that the gateway does not
-know are kept.
-
-A member in the usual layout is a run of bytes of its own, so that a file of which one record has changed is read by
-comparing and written by joining; only what changed is parsed and encoded.
-"""
+"""Turn records and erasures beside the file, where they concern the mapping in it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Sequence
+from dataclasses import replace
 
-import orjson
+import sqlalchemy as sa
 
-from gateway.model import JSON, Session, SessionKey, Status, parse_time
-from gateway.sessions.sealing import PLAIN, SealedError, Sealing, is_sealed
-
-HEAD, SEPARATOR, TAIL = b"{\n  ", b",\n  ", b"\n}\n"
-EMPTY = b"{}\n"
-
-# Within valid JSON these bytes only ever stand between members: a string cannot hold a raw line feed, and what lies
-# deeper is indented further. Where a hand edit broke the layout, a piece is not one whole member, and is seen as such.
-_NEXT = SEPARATOR + b'"'
-
-_DEFAULTS: JSON = {
-    "expires_at": None,
-    "status": Status.ACTIVE.value,
-    "user_id": None,
-    "data": {},
-    "metadata": {},
-    "generation": 1,
-    "turns": 0,
-}
-
-SEALED = ("data", "metadata")
-"""The fields that are a text instead of an object when they are encrypted."""
-
-_RUN = 64  # records compared at a time
+from gateway.database.engine import Database
+from gateway.errors import SessionNotFoundError
+from gateway.model import Status, TurnRecord
+from gateway.sessions.jsonfile.file import SessionsFile
+from gateway.sessions.jsonfile.snapshot import Draft
+from gateway.sessions.sql.erasures import SqlErasures
+from gateway.sessions.sql.records import SqlRecords
+from gateway.sessions.sql.schema import Tables
+from gateway.sessions.sql.tickets import SqlTickets
+from gateway.sessions.values import Erasure, StoredSession, Use
 
 
-class CorruptError(Exception):
-    """What is wrong with the file, in words that quote nothing of it: they may reach any client."""
+class JsonRecords(SqlRecords):
+    """Records whose turns end in the file, too."""
+
+    def __init__(self, file: SessionsFile, database: Database, tables: Tables, tickets: SqlTickets) -> None:
+        super().__init__(database, tables, tickets)
+        self._file = file
+
+    def finish(self, record: TurnRecord, use: Use | None) -> None:
+        if use is not None:
+            # Before the end, for then the turn's right to write is gone.
+            self._file.edit(lambda draft: self._use(draft, record.turn_id, use))
+        super().finish(record, None)
+
+    def _use(self, draft: Draft, turn_id: str, use: Use) -> None:
+        found = draft.get(use.key)
+        # Whether the turn may end is for its record to say: it may have ended by this very call before.
+        if found is None or found.conversation_id != use.conversation_id or not self._tickets.holds(turn_id):
+            return
+        last_used = max(found.last_used, use.last_used)
+        draft.put(replace(found, last_used=last_used, expires_at=use.expires_at, turns=use.turns))
 
 
-class Entry(NamedTuple):
-    """A record as it is used, and its member as it stands in the file: `"name": {…}`."""
+class JsonErasures(SqlErasures):
+    """Erasures that count from when the mapping has let go of its conversation, or says that it is being erased."""
 
-    session: Session
-    member: bytes
+    def __init__(
+        self, file: SessionsFile, database: Database, tables: Tables, tickets: SqlTickets, records: SqlRecords
+    ) -> None:
+        super().__init__(database, tables, tickets, records)
+        self._file = file
 
+    def begin(self, turn_id: str, erasure: Erasure) -> None:
+        def begin(draft: Draft) -> None:
+            def add(work: sa.Connection) -> None:
+                self._tickets.check(work, turn_id)
+                self.add(work, erasure)
 
-def name_of(key: SessionKey) -> str:
-    """The member's name of a session."""
-    return f"{key.tenant}/{key.session_id}" if key.tenant else key.session_id
+            found = draft.get(erasure.key)
+            if found is None or found.conversation_id != erasure.conversation_id:
+                raise SessionNotFoundError()
+            self._database.atomically(add)
+            draft.put(replace(found, status=Status.ERASING))
 
+        self._file.edit(begin)
 
-def encode_entry(session: Session, before: Entry | None, sealing: Sealing) -> Entry:
-    """The entry that `session` makes out of the one `before`: every field that it does not know stays as it was."""
-    record = _parse_member(before.member)[1] if before is not None else {}
-    for name, value in session.as_dict().items():
-        # The original's four fields, and what says anything: half the bytes in every rewrite of every session.
-        if name in record or name not in _DEFAULTS or value != _DEFAULTS[name]:
-            sealed = sealing.seal(session.key, name, value) if name in SEALED else ""
-            record[name] = sealed if is_sealed(sealed) else value
-    return Entry(session, _encode_member(name_of(session.key), record))
+    def claim(self, limit: int, until: int) -> Sequence[Erasure]:
+        self._add_those_of_the_file()
+        return [erasure for erasure in super().claim(limit, until) if self._counts(erasure)]
 
+    def list(self, limit: int) -> Sequence[Erasure]:
+        self._add_those_of_the_file()
+        looked = limit
+        while True:
+            listed = super().list(looked)
+            counting = [erasure for erasure in listed if self._counts(erasure)]
+            if len(counting) >= limit or len(listed) < looked:
+                return counting[:limit]
+            looked *= 4
 
-def parse_entry(member: bytes, sealing: Sealing) -> Entry:
-    """The entry of one member in the usual layout."""
-    name, record = _parse_member(member)
-    return Entry(parse_record(name, record, 1, sealing), member)
+    def finish(self, erasure: Erasure) -> None:
+        def finish(draft: Draft) -> None:
+            def remove(work: sa.Connection) -> None:
+                self.remove(work, erasure)
+                self._records.erase(work, erasure, whole=whole)
 
+            whole = erasure.whole and _is_erasing(draft.get(erasure.key), erasure)
+            self._database.atomically(remove)
+            if whole:
+                draft.drop(erasure.key)
 
-def encode_file(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """The file's bytes, in pieces of some kilobytes: one large piece would cost more in fresh memory than in work."""
-    members = [entry.member for entry in entries]
-    if not members:
-        yield EMPTY
-        return
-    yield HEAD
-    for place in range(0, len(members), _RUN):
-        if place:
-            yield SEPARATOR
-        yield SEPARATOR.join(members[place : place + _RUN])
-    yield TAIL
+        self._file.edit(finish)
 
+    def _counts(self, erasure: Erasure) -> bool:
+        """Not after a crash between the two writes of a step: then the session is as it was."""
+        session = self._file.read().get(erasure.key)
+        return session is None or session.conversation_id != erasure.conversation_id or _is_erasing(session, erasure)
 
-def parse_file(content: bytes, known: Mapping[str, Entry], sealing: Sealing) -> dict[str, Entry]:
-    """The entries in `content`, in its order. Those whose bytes are as in `known` are taken from there.
-    `CorruptError` unless every record can be used."""
-    if not content:
-        raise CorruptError("is empty (0 bytes), which is not JSON")
-    entries = _parse_members(content, known, sealing)
-    return entries if entries is not None else _parse_any(content, sealing)
+    def _add_those_of_the_file(self) -> None:
+        """A person may say in the file that a session is to be erased, or take away what lies beside it."""
+        said = [session for session in self._file.read().sessions() if session.status is Status.ERASING]
+        if not said:
+            return
+        erasures = [Erasure(*each.key, each.conversation_id, each.last_used, whole=True) for each in said]
 
+        def add(work: sa.Connection) -> None:
+            for erasure in erasures:
+                self.add(work, erasure)
 
-def _parse_members(content: bytes, known: Mapping[str, Entry], sealing: Sealing) -> dict[str, Entry] | None:
-    """None when the file is not in the usual layout, or not valid at all."""
-    end = len(content) - (2 if content.endswith(b"\n}") else 3)
-    if not content.startswith(HEAD + b'"') or not content.startswith(b"\n}", end):
-        return None
-    # Plain lists, no pairs: ten thousand fresh tuples would set the garbage collector off every time.
-    names, old, members = list(known), list(known.values()), [entry.member for entry in known.values()]
-    places: dict[str, int] = {}
-    entries: dict[str, Entry] = {}
-    count = place = 0
-    position = len(HEAD)
-    one_by_one = 0
-    while position < end:
-        if not one_by_one and place < len(old):
-            run = SEPARATOR.join(members[place : place + _RUN])
-            after = position + len(run)
-            if content.startswith(run, position) and (after == end or content.startswith(_NEXT, after)):
-                entries.update(zip(names[place : place + _RUN], old[place : place + _RUN], strict=True))
-                count += min(_RUN, len(old) - place)
-                place += _RUN
-                position = after + len(SEPARATOR)
-                continue
-            one_by_one = _RUN
-        one_by_one = max(one_by_one - 1, 0)
-        after = content.find(_NEXT, position, end)
-        after = after if after >= 0 else end
-        member = content[position:after]
-        position = after + len(SEPARATOR)
-        count += 1
-        if place < len(old) and member == members[place]:
-            name, entry = names[place], old[place]
-            place += 1
-        else:
-            try:
-                name, record = _parse_member(member)
-            except ValueError:
-                return None
-            found = known.get(name)
-            if found and found.member == member:
-                entry = found
-            else:
-                entry = Entry(parse_record(name, record, count, sealing), member)
-            if found:  # the comparison goes on behind it, wherever it stood
-                places = places or {name: place for place, name in enumerate(names)}
-                place = places[name] + 1
-        entries[name] = entry
-    # A name that occurs twice is looked at, and refused, below.
-    return entries if count == len(entries) else None
+        self._database.atomically(add)
 
 
-def _parse_any(content: bytes, sealing: Sealing) -> dict[str, Entry]:
-    """Any layout. Slower and stricter than orjson, which takes the last of two members of the same name."""
-    try:
-        whole = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_no_name_twice, parse_constant=_no_constant)
-    except UnicodeDecodeError as exc:
-        raise CorruptError(f"is not UTF-8 text (at byte {exc.start})") from exc
-    except (ValueError, RecursionError) as exc:
-        raise CorruptError(f"is not valid JSON: {exc}") from exc
-    if not isinstance(whole, dict):
-        raise CorruptError(f"holds {_kind(whole)} where an object of sessions should be")
-    entries: dict[str, Entry] = {}
-    for number, (name, record) in enumerate(whole.items(), 1):
-        session = parse_record(name, record, number, sealing)
-        try:
-            entries[name] = Entry(session, _encode_member(name, record))
-        except TypeError as exc:  # half a surrogate pair, or an integer of more than 64 bits
-            raise CorruptError(f"cannot be kept as it is: record {number} has {exc}") from exc
-    return entries
-
-
-def _no_name_twice(pairs: list[tuple[str, Any]]) -> JSON:
-    whole = dict(pairs)
-    if len(whole) != len(pairs):
-        seen: dict[str, int] = {}
-        for number, (name, _) in enumerate(pairs, 1):
-            if seen.setdefault(name, number) != number:
-                raise CorruptError(f"has two members of the same name in one object, the {seen[name]}. and {number}.")
-    return whole
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")
-
-
-def _parse_member(member: bytes) -> tuple[str, JSON]:
-    """`ValueError` unless this is exactly one member."""
-    ((name, record),) = orjson.loads(b"{" + member + b"}").items()
-    return name, record
-
-
-def _encode_member(name: str, record: JSON) -> bytes:
-    return orjson.dumps({name: record}, option=orjson.OPT_INDENT_2)[len(HEAD) : -len(b"\n}")]
-
-
-def parse_record(name: str, record: object, number: int, sealing: Sealing = PLAIN) -> Session:
-    """The session in a record: the four fields of the original are needed, the others have defaults."""
-    if not isinstance(record, dict):
-        raise CorruptError(f"is not a file of sessions: its member {number} is {_kind(record)}, not a record")
-    tenant, _, session_id = name.rpartition("/")
-    field = _Fields(_unsealed(SessionKey(tenant, session_id), record, number, sealing), number)
-    field("session_id", str, default=session_id)
-    return Session(
-        tenant=tenant,
-        session_id=session_id,
-        conversation_id=field("conversation_id", str),
-        created_at=field("created_at", str, parse_time),
-        last_used=field("last_used", str, parse_time),
-        expires_at=field("expires_at", str, parse_time, default=None),
-        status=field("status", str, Status, default=Status.ACTIVE),
-        user_id=field("user_id", str, default=None),
-        data=field("data", dict, default={}),
-        metadata=field("metadata", dict, default={}),
-        generation=field("generation", int, default=1),
-        turns=field("turns", int, default=0),
-    )
-
-
-def _unsealed(key: SessionKey, record: JSON, number: int, sealing: Sealing) -> JSON:
-    """The record with its sealed fields opened."""
-    opened: JSON = {}
-    for name in SEALED:
-        text = record.get(name)
-        if isinstance(text, str) and is_sealed(text):
-            try:
-                opened[name] = sealing.unseal(key, name, text)
-            except SealedError as exc:
-                raise CorruptError(f"cannot be used: {name!r} of record {number} {exc}") from exc
-    return {**record, **opened} if opened else record
-
-
-class _Fields(NamedTuple):
-    record: JSON
-    number: int
-
-    def __call__(
-        self, name: str, kind: type, convert: Callable[[Any], Any] | None = None, *, default: Any = NotImplemented
-    ) -> Any:
-        value = self.record.get(name)
-        if value is None and default is not NotImplemented:
-            return default
-        if not isinstance(value, kind) or isinstance(value, bool) or (value == "" and default is NotImplemented):
-            what = "lacks" if name not in self.record else "has the wrong kind of value for"
-            raise CorruptError(f"cannot be used: record {self.number} {what} {name!r}")
-        if convert is None:
-            return value
-        try:
-            return convert(value)
-        except ValueError as exc:
-            what = f"must be one of {', '.join(Status)}" if convert is Status else "is not an ISO 8601 time"
-            raise CorruptError(f"cannot be used: {name!r} of record {self.number} {what}") from exc
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
+def _is_erasing(session: StoredSession | None, erasure: Erasure) -> bool:
+    erased = (Status.ERASING, erasure.conversation_id)
+    return session is not None and (session.status, session.conversation_id) == erased

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from gateway.model import Session, SessionKey
-from gateway.sessions.jsonfile.recent import Stamp
-from gateway.sessions.jsonfile.records import Entry, encode_entry, name_of
-from gateway.sessions.sealing import Sealing
+from gateway.model import SessionKey
+from gateway.sessions.jsonfile.changes import Stamp
+from gateway.sessions.jsonfile.format import Entry, encode_entry, name_of
+from gateway.sessions.values import StoredSession
 
 T = TypeVar("T")
 
@@ -25,18 +25,18 @@ class Snapshot:
         self.stamp = stamp
         self.entries = entries
 
-    def get(self, key: SessionKey) -> Session | None:
+    def get(self, key: SessionKey) -> StoredSession | None:
         entry = self.entries.get(name_of(key))
         return entry.session if entry is not None else None
 
-    def sessions(self) -> Iterator[Session]:
+    def sessions(self) -> Iterator[StoredSession]:
         return (entry.session for entry in self.entries.values())
 
     @cached_property
     def _by_use(self) -> list[Place]:
         return sorted((session.last_used, session.session_id, session.tenant) for session in self.sessions())
 
-    def newest(self, *, behind: Place | None = None, used_before: int | None = None) -> Iterator[Session]:
+    def newest(self, *, behind: Place | None = None, used_before: int | None = None) -> Iterator[StoredSession]:
         """Newest use first: those behind that place, and used before that time."""
         end = len(self._by_use)
         if behind is not None:
@@ -51,35 +51,34 @@ class Snapshot:
 class Draft:
     """What one edit sees and changes: the sessions as they are now, under the file's lock."""
 
-    def __init__(self, entries: Mapping[str, Entry], sealing: Sealing) -> None:
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
         self._entries = entries
-        self._sealing = sealing
         self.changes: dict[str, Entry | None] = {}
 
-    def get(self, key: SessionKey) -> Session | None:
+    def get(self, key: SessionKey) -> StoredSession | None:
         entry = self._entry(name_of(key))
         return entry.session if entry is not None else None
 
-    def sessions(self) -> Iterator[Session]:
+    def sessions(self) -> Iterator[StoredSession]:
         """Those before this edit's own changes."""
         return (entry.session for entry in self._entries.values())
 
-    def put(self, session: Session) -> None:
+    def put(self, session: StoredSession) -> None:
         name = name_of(session.key)
         before = self._entry(name)
         if before is None or before.session != session:
-            self.changes[name] = encode_entry(session, before, self._sealing)
+            self.changes[name] = encode_entry(session, before)
 
     def drop(self, key: SessionKey) -> None:
         name = name_of(key)
         if self._entry(name) is not None:
             self.changes[name] = None
 
-    def move(self, key: SessionKey, session: Session) -> None:
+    def move(self, key: SessionKey, session: StoredSession) -> None:
         """Puts `session` in place of the one at `key`, with the fields that nobody here knows."""
         before = self._entry(name_of(key))
         self.drop(key)
-        self.changes[name_of(session.key)] = encode_entry(session, before, self._sealing)
+        self.changes[name_of(session.key)] = encode_entry(session, before)
 
     def _entry(self, name: str) -> Entry | None:
         return self.changes[name] if name in self.changes else self._entries.get(name)
@@ -95,8 +94,8 @@ class Edit(Generic[T]):
         self.done = False
         self.error: BaseException | None = None
 
-    def apply(self, entries: Mapping[str, Entry], sealing: Sealing) -> dict[str, Entry | None]:
-        draft = Draft(entries, sealing)
+    def apply(self, entries: Mapping[str, Entry]) -> dict[str, Entry | None]:
+        draft = Draft(entries)
         try:
             self.result = self.change(draft)
         except Exception as exc:  # its own caller's, and nobody else's

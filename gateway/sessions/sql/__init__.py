@@ -1,10 +1,6 @@
-"""Sessions in SQL: one code for memory, SQLite, PostgreSQL, MariaDB and MySQL.
+"""Sessions in SQL: one code for memory, SQLite, PostgreSQL, MariaDB and MySQL."""
 
-`SqlLedger` keeps tickets, turn records and erasures; `SqlSessionManager` the mapping too.
-"""
-
-from gateway.sessions.sql.ledger import SqlLedger
-from gateway.sessions.sql.mapping import SqlSessionManager
 from gateway.sessions.sql.opening import open_file, open_memory, open_server, open_sqlite
+from gateway.sessions.sql.store import Ledger, SqlStore
 
-__all__ = ["SqlLedger", "SqlSessionManager", "open_file", "open_memory", "open_server", "open_sqlite"]
+__all__ = ["Ledger", "SqlStore", "open_file", "open_memory", "open_server", "open_sqlite"]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from gateway.erasing.eraser import REQUEST_SECONDS, Receipt
 from gateway.errors import NotFoundError, SessionExistsError, SessionNotFoundError
-from gateway.history import items as history
+from gateway.lifecycle.erasures import Receipt
+from gateway.lifecycle.sessions import make
 from gateway.model import Session, SessionKey, new_session_id, parse_session_id
-from gateway.providers.retry import Patience
 from gateway.web import account_ids, wall
 from gateway.web.access import audited, own_namespace, owner
 from gateway.web.bodies import CreateConversation, EditConversation
 from gateway.web.handlers import serve
-from gateway.web.lookup import queue_limit
+from gateway.web.lookup import erasing_budget
 from gateway.web.openai_objects import Conversation, ConversationList, DeletedConversation
 from gateway.web.queries import ConversationsQuery
 from gateway.web.reference import v1 as routes
@@ -35,20 +34,12 @@ def create(body: CreateConversation) -> Response:
     for item_id in wall.ids_in(items, "items"):
         # No item can be in a conversation that is only about to be made.
         raise wall.item_not_found(item_id, "items")
-    patience = Patience(gateway().busy_wait_seconds)
     key = SessionKey(own_namespace(), session_id)
-    with gateway().sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=queue_limit()) as turn:
-        session = turn.session
-        if session is not None and items:
-            raise SessionExistsError("There is a conversation of that name already.", param="metadata.session_id")
-        if session is None:
-
-            def fill(conversation_id: str) -> None:
-                if items:
-                    history.add_portion(gateway().provider, conversation_id, items)
-
-            session = gateway().bind_conversation(turn, patience, user_id=owner(), metadata=metadata, fill=fill)
-    return json_reply(shown(session))
+    try:
+        made = make(gateway().sessions, gateway().provider, key, user_id=owner(), metadata=metadata, items=items)
+    except SessionExistsError as exc:
+        raise SessionExistsError("There is a conversation of that name already.", param="metadata.session_id") from exc
+    return json_reply(shown(made.session))
 
 
 @serve(blueprint, routes.LIST_CONVERSATIONS)
@@ -89,12 +80,7 @@ def erase(session_id: str) -> Response:
     key = SessionKey(own_namespace(), parse_session_id(session_id, param="conversation"))
     if gateway().sessions.get(key) is None:
         raise SessionNotFoundError()
-    outcome = eraser().erase_session(
-        key,
-        wait_seconds=gateway().busy_wait_seconds,
-        queue_limit=queue_limit(),
-        budget=Patience(REQUEST_SECONDS),
-    )
+    outcome = eraser().erase_session(key, budget=erasing_budget())
     done = isinstance(outcome, Receipt)
     audited("session_erased", session_id, outcome="done" if done else "begun")
     deleted = DeletedConversation(id=session_id, object="conversation.deleted", deleted=done)

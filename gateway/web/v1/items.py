@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from gateway.errors import (
-    ConversationGoneError,
-    InvalidRequestError,
-    NotFoundError,
-)
+from gateway.errors import InvalidRequestError, NotFoundError
 from gateway.history import items as history
+from gateway.lifecycle import items as hosted
 from gateway.model import JSON, parse_session_id
 from gateway.providers.retry import Patience
 from gateway.web import account_ids, wall
 from gateway.web.access import own_namespace, owner
 from gateway.web.bodies import AddConversationItems
 from gateway.web.handlers import serve
-from gateway.web.lookup import held, queue_limit
 from gateway.web.queries import ConversationItemsQuery, IncludeQuery, LostHeaders
 from gateway.web.reference import v1 as routes
 from gateway.web.replies import ItemList
@@ -54,7 +50,7 @@ def add(session_id: str, query: IncludeQuery, headers: LostHeaders, body: AddCon
     restart = headers.on_lost == "restart"
     key = wall.writable_key(session_id, restart=restart)
     wall.check_in_session(session_id, wall.ids_in(body.items, "items"), "items")
-    patience = Patience(gateway().busy_wait_seconds)
+    patience = Patience(gateway().sessions.wait_seconds)
     names = speak_of(session_id)
     added: JSON = {}
 
@@ -63,16 +59,7 @@ def add(session_id: str, query: IncludeQuery, headers: LostHeaders, body: AddCon
         names.learn(conversation_id)
         added = patience.call(lambda: gateway().provider.add_items(conversation_id, body.items, include=query.include))
 
-    with gateway().sessions.turn(key, wait_seconds=patience.left_seconds, queue_limit=queue_limit()) as turn:
-        if turn.session is None:
-            gateway().bind_conversation(turn, patience, user_id=owner(), fill=fill)
-        else:
-            try:
-                fill(turn.session.conversation_id)
-            except ConversationGoneError:
-                if not restart:
-                    raise
-                gateway().bind_conversation(turn, patience, user_id=owner(), fill=fill)
+    hosted.write(gateway().sessions, gateway().provider, key, fill, patience, user_id=owner(), restart=restart)
     return _given(added["data"], added)
 
 
@@ -97,11 +84,10 @@ def item(session_id: str, item_id: str, query: IncludeQuery) -> Response:
 @serve(blueprint, routes.REMOVE_ITEM)
 def remove(session_id: str, item_id: str) -> Response:
     """Removes one, and answers with the conversation."""
-    session_of(session_id)
-    with held(session_id) as (_, session):
-        speak_of(session_id, session.conversation_id)
-        wall.found_or(
-            wall.item_not_found(item_id),
-            lambda: history.remove_item(gateway().provider, session.conversation_id, history.parse_item_id(item_id)),
-        )
+    session = session_of(session_id)
+    speak_of(session_id, session.conversation_id)
+    wall.found_or(
+        wall.item_not_found(item_id),
+        lambda: hosted.remove(gateway().sessions, gateway().provider, session.key, item_id),
+    )
     return json_reply(shown(session))

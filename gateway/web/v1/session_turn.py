@@ -10,11 +10,11 @@ from flask import request
 from gateway.errors import GatewayError, IdempotencyUnsupportedError, InvalidRequestError, StoreUnavailableError
 from gateway.model import JSON, Done, Held, SessionKey, StreamEvent, TurnEvent, TurnRequest
 from gateway.providers.shapes import response_of
+from gateway.sockets import Presence
 from gateway.web import wall
 from gateway.web.access import own_namespace, owner
 from gateway.web.bodies import CreateResponse
 from gateway.web.limits import take_slot
-from gateway.web.presence import Presence
 from gateway.web.queries import ResponseHeaders
 from gateway.web.requests import gateway
 from gateway.web.v1.names import speak_of
@@ -34,9 +34,10 @@ class SessionTurn:
         self.names = speak_of(session_id)
         self._gateway = gateway()
         self._key = SessionKey(own_namespace(), session_id)
-        self._presence = Presence(request.environ)
+        # A server that does not show its socket cannot tell whether the client is there.
+        self._presence = Presence(request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket"))
         workflow = PassThroughWorkflow(posted)
-        events = self._gateway.stream_turn(self._key.tenant, turn, workflow=workflow, left=self._presence.gone)
+        events = self._gateway.stream_turn(self._key.tenant, turn, workflow=workflow, left=self._presence.has_closed)
         self._events = slot.counted(events)
 
     def events(self) -> Iterator[TurnEvent]:

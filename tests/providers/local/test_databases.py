@@ -4,12 +4,16 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from gateway.database.drivers import CONNECTIONS
 from gateway.errors import ConfigurationError, ProviderUnavailableError
-from gateway.providers.local import LocalProvider
+from gateway.providers.local import LocalProvider, WireError
 from gateway.providers.local.database import parse_database
 from tests.providers.local.conftest import texts, user
 
@@ -24,7 +28,7 @@ from tests.providers.local.conftest import texts, user
         ("postgresql://h/d", "postgresql+psycopg://h/d"),
         ("postgresql+psycopg://h/d", "postgresql+psycopg://h/d"),
         ("mysql://u@h/d", "mysql+pymysql://u@h/d"),
-        ("mariadb://u@h/d", "mariadb+pymysql://u@h/d"),
+        ("mariadb://u@h/d", "mysql+pymysql://u@h/d"),
     ],
 )
 def test_a_path_or_a_url(given: str, understood: str) -> None:
@@ -99,3 +103,30 @@ def test_another_process_that_writes_for_long_is_waited_for(
         writer.execute("COMMIT")
         assert asked.result(10)["status"] == "completed"
     writer.close()
+
+
+def test_leases_are_renewed_while_every_connection_is_in_use(everywhere: LocalProvider) -> None:
+    log = everywhere.service._log
+    with ExitStack() as in_use:
+        for _ in range(CONNECTIONS):
+            in_use.enter_context(log._database.read())
+        log.renew(["resp_1"])
+
+
+def test_what_failed_before_its_commit_surely_changed_nothing_and_says_so(everywhere: LocalProvider) -> None:
+    """After that nobody knows: only the first kind may be asked for again without a second thought."""
+    everywhere.check()
+    database = everywhere.service._log._database
+    with pytest.raises(WireError) as sure, database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO nowhere VALUES (1)")
+
+    def break_off(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if statement == "COMMIT":
+            raise sa.exc.OperationalError(statement, None, OSError("the network is down"))
+
+    sa.event.listen(database._database.engine, "before_cursor_execute", break_off)
+    with pytest.raises(WireError) as unsure, database.write():
+        pass
+    sa.event.remove(database._database.engine, "before_cursor_execute", break_off)
+    assert (sure.value.status, unsure.value.status) == (503, 500)
+    assert everywhere.create_conversation(metadata={})

@@ -1,1 +1,0 @@
-"""Erasing at the provider, and whatever finds what is to be erased."""

@@ -49,7 +49,7 @@ LIBRARIES = {
     "cryptography": ["sessions", "auth"],
     "limits": ["web"],
     "prometheus_client": ["metrics"],
-    "pydantic": ["web"],
+    "msgspec": ["web"],
     "pytest": ["testing"],
 }
 

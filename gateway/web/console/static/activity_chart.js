@@ -1,4 +1,4 @@
-// The strip on top: what is going on now, out of GET /metrics. Where that is not to be had, the strip goes.
+// The chart on top: what is going on now, out of GET /metrics. Where that is not to be had, the chart goes.
 
 import { byId, setText, svg } from "./dom.js";
 import { duration, number } from "./format.js";
@@ -12,7 +12,7 @@ let samples = []; // oldest first
 
 class Refused extends Error {}
 
-export function startStrip() {
+export function startActivityChart() {
   document.addEventListener("login", () => next(0));
   document.addEventListener("visibilitychange", () => document.hidden || next(0));
   next(0);
@@ -29,12 +29,12 @@ async function look() {
   if (document.hidden) return;
   try {
     take(parseMetrics(await read()));
-    byId("strip").hidden = false;
+    byId("activity").hidden = false;
     draw();
   } catch (error) {
     // Nobody counts here, or not for us: asked again only much later. Anything else is the banner's to tell.
     if (error instanceof Refused) {
-      byId("strip").hidden = true;
+      byId("activity").hidden = true;
       next(60);
       return;
     }

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
-
-from typing_extensions import TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from gateway.model import Status, TurnState
-from gateway.web.api.words import Count, Data, Metadata, Schema, SessionId, Time, UserId
+from gateway.web.fields import Count, Data, Generation, Metadata, SessionId, Time, UserId
 
 # --- Errors ------------------------------------------------------------------------------------------------
 
@@ -88,7 +86,7 @@ class TurnReply(TypedDict):
     """The provider had lost the conversation, and this turn began a new one."""
     replayed: bool
     """The turn took place before, under the same `Idempotency-Key`."""
-    generation: Annotated[int, Schema(minimum=1)]
+    generation: Generation
     """Grows with each new conversation of the session."""
     model: str | None
     usage: Usage | None
@@ -166,9 +164,12 @@ class Session(TypedDict):
     expires_at: Time | None
     status: Status
     user_id: UserId | None
-    data: Data
-    metadata: Metadata
-    generation: Annotated[int, Schema(minimum=1)]
+    data: Data | None
+    """Null when it cannot be read now: its key is missing."""
+    metadata: Metadata | None
+    unreadable: NotRequired[Literal[True]]
+    """Only there when `data` or `metadata` cannot be read."""
+    generation: Generation
     """How many conversations it has had."""
     turns: Count
 
@@ -263,67 +264,6 @@ class Transcript(TypedDict):
     items: list[Item]
 
 
-# --- /v1 ---------------------------------------------------------------------------------------------------
-
-
-class ConversationReference(TypedDict):
-    id: SessionId
-
-
-class Response(TypedDict):
-    """The provider's response object, with the session's id as its conversation's."""
-
-    id: str
-    object: Literal["response"]
-    status: NotRequired[str]
-    model: NotRequired[str]
-    conversation: NotRequired[ConversationReference | None]
-    output: NotRequired[list[dict[str, Any]]]
-    usage: NotRequired[dict[str, Any] | None]
-
-
-class DeletedResponse(TypedDict):
-    id: str
-    object: Literal["response"]
-    deleted: Literal[True]
-
-
-class Model(TypedDict):
-    id: str
-    object: Literal["model"]
-
-
-class ModelList(TypedDict):
-    object: Literal["list"]
-    data: list[Model]
-
-
-class Conversation(TypedDict):
-    """A session as OpenAI's clients know conversations."""
-
-    id: SessionId
-    object: Literal["conversation"]
-    created_at: int
-    """In seconds since 1970."""
-    metadata: Metadata
-
-
-class ConversationList(TypedDict):
-    object: Literal["list"]
-    data: list[Conversation]
-    first_id: SessionId | None
-    last_id: SessionId | None
-    """`after` of the next page."""
-    has_more: bool
-
-
-class DeletedConversation(TypedDict):
-    id: SessionId
-    object: Literal["conversation.deleted"]
-    deleted: bool
-    """False when the sweeper still has to finish the erasure."""
-
-
 # --- Operations --------------------------------------------------------------------------------------------
 
 
@@ -339,5 +279,5 @@ class Ready(TypedDict):
     auth: NotRequired[str]
 
 
-OPEN = (ErrorObject, StreamErrorObject, Item, Response, Model, ModelList)
+OPEN = (ErrorObject, StreamErrorObject, Item)
 """They may have other fields too: what is the provider's own is passed on as it is."""

@@ -8,21 +8,26 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from werkzeug.routing import Map, Rule
+import msgspec
+from flask import Flask
+from werkzeug.routing import Rule
 
 from gateway.errors import GatewayError
 from gateway.model import JSON
-from gateway.web.access import COOKIE, ROUTES, Access
-from gateway.web.api.routes import HEADERS, PLACES, Answer, Route
-from gateway.web.api.schemas import make_schemas
-from gateway.web.api.table import ROUTES as TABLE
+from gateway.web.access import COOKIE
+from gateway.web.bodies import Nothing
+from gateway.web.fields import SessionId, Text, reference
+from gateway.web.queries import UserQuery
+from gateway.web.reference.schemas import make_parameters, make_schemas
+from gateway.web.routes import Access, Answer, Route, routes_of
 
 _ABOUT = (
     "Your own session ids in front of provider-hosted conversations. Every error has one shape and a code to program "
     "against; its `x-should-retry` is `true` only where a turn surely did not start."
 )
-_REFERENCE = "#/components/schemas/{model}"
-_EVENTS = {"session": "SessionEvent", "delta": "DeltaEvent", "done": "TurnReply", "error": "StreamError"}
+_GROUPS = ("Turns", "Sessions", "History", "OpenAI's API", "Operations")
+"""In this order they are told."""
+
 _REPLY_HEADERS: JSON = {
     "RequestId": {"description": "What to search the gateway's log for.", "schema": {"type": "string"}},
     "ShouldRetry": {
@@ -37,23 +42,21 @@ _REPLY_HEADERS: JSON = {
 }
 
 
-def make_document(urls: Map, *, auth: str) -> JSON:
-    """The document for an application with these addresses."""
-    schemas = make_schemas(_REFERENCE)
+def make_document(app: Flask, *, auth: str) -> JSON:
+    """The document for this application."""
+    parameters = make_parameters()
     paths: dict[str, JSON] = defaultdict(dict)
-    for route in TABLE:
-        for rule in urls.iter_rules(route.endpoint):
-            if route.method in (rule.methods or ()):
-                paths[_path(rule)][route.method.lower()] = _operation(route, rule, schemas, auth=auth)
-    queries = {route.query.__name__ for route in TABLE if route.query}
+    described = [(route, rule) for route, rule in routes_of(app) if route.group is not None]
+    for route, rule in sorted(described, key=lambda each: _GROUPS.index(each[0].group)):
+        paths[_path(rule)][route.method.lower()] = _operation(route, rule, parameters, auth=auth)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Conversation gateway", "version": _version(), "description": _ABOUT},
         "servers": [{"url": "/"}],
-        "tags": [{"name": group} for group in dict.fromkeys(route.group for route in TABLE)],
+        "tags": [{"name": group} for group in _GROUPS],
         "paths": paths,
         "components": {
-            "schemas": {name: schema for name, schema in schemas.items() if name not in queries},
+            "schemas": make_schemas(),
             "headers": _REPLY_HEADERS,
             "securitySchemes": {
                 "bearer": {
@@ -83,79 +86,79 @@ def _path(rule: Rule) -> str:
     return re.sub(r"<(?:[^:>]+:)?([^>]+)>", r"{\1}", rule.rule)
 
 
-def _operation(route: Route, rule: Rule, schemas: dict[str, JSON], *, auth: str) -> JSON:
-    needs_auth = auth != "none" and ROUTES[route.endpoint] is not Access.OPEN
+def _operation(route: Route, rule: Rule, parameters: dict[str, JSON], *, auth: str) -> JSON:
+    needs_auth = auth != "none" and route.access is not Access.OPEN
     operation: JSON = {
-        "operationId": "_".join([*route.endpoint.split("."), *_beside_session(rule)]),
+        "operationId": route.name if rule.rule == route.address else f"{route.name}_named",
         "tags": [route.group],
         "summary": route.summary,
         "description": route.more,
         "security": [{"bearer": []}, {"cookie": []}] if needs_auth else [],
-        "parameters": [*_parameters(route, rule, schemas)],
+        "parameters": [*_parameters(route, rule, parameters)],
     }
-    if needs_auth and ROUTES[route.endpoint] is Access.PRINCIPAL:
-        operation["parameters"] += _user_of_admins(route, schemas)
+    if needs_auth and route.access is Access.PRINCIPAL and not route.has_user_id:
+        operation["parameters"].append(_user_of_admins(parameters))
     if route.body is not None:
         schema = _reference(route.body)
         example = {} if route.example is None else {"example": route.example}
         content = {"application/json": {"schema": schema, **example}}
         operation["requestBody"] = {"required": route.body_required, "content": content}
     operation["responses"] = {
-        **{str(answer.status): _answer(route, answer) for answer in route.answers},
+        **{str(answer.status): _answer(answer) for answer in route.answers},
         **_failures(route),
     }
     return {name: value for name, value in operation.items() if value or name == "security"}
 
 
-def _beside_session(rule: Rule) -> list[str]:
-    """What tells two addresses of one endpoint apart."""
-    return ["named"] if "name" in rule.arguments else []
-
-
 def _reference(kind: Any) -> JSON:
-    return {"type": "object"} if kind is dict else {"$ref": _REFERENCE.format(model=kind.__name__)}
+    return {"type": "object"} if kind is dict else reference(kind.__name__)
+
+
+_PLACES = {
+    "session_id": ("The session's id.", SessionId, "user_alice_session"),
+    "name": ("The workflow's name.", Text, "coach"),
+    "item_id": ("The item's id.", Text, "msg_1"),
+    "turn_id": ("The turn's id.", Text, "turn_1"),
+    "response_id": ("The response's id.", Text, "resp_1"),
+}
+"""What the variable parts of addresses are, each with its type and an example."""
 
 
 # --- What a request has beside its body --------------------------------------------------------------------
 
 
-def _parameters(route: Route, rule: Rule, schemas: dict[str, JSON]) -> Iterator[JSON]:
+def _parameters(route: Route, rule: Rule, parameters: dict[str, JSON]) -> Iterator[JSON]:
     # In the order in which the address has them.
     for name in re.findall(r"{(\w+)}", _path(rule)):
-        description, schema = PLACES[name]
-        yield {"name": name, "in": "path", "required": True, "description": description, **_with_example(schema)}
-    if route.query is not None:
-        asked = schemas[route.query.__name__]
-        for name, schema in asked["properties"].items():
-            yield _query(name, schema, required=name in asked.get("required", ()))
-    for name in route.headers:
-        description, schema = HEADERS[name]
-        yield {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+        about, kind, example = _PLACES[name]
+        schema = msgspec.json.schema(kind)
+        yield {"name": name, "in": "path", "required": True, "description": about, "schema": schema, "example": example}
+    for asks, place in ((route.query, "query"), (route.headers, "header")):
+        if asks is not None and asks is not Nothing:
+            asked = parameters[asks.__name__]
+            for name, schema in asked["properties"].items():
+                yield _parameter(name, place, schema, required=name in asked.get("required", ()))
 
 
-def _query(name: str, schema: JSON, *, required: bool) -> JSON:
+def _parameter(name: str, place: str, schema: JSON, *, required: bool) -> JSON:
+    """What is not given stands for nothing: a parameter is never null."""
+    bare = {word: value for word, value in schema.items() if word not in ("description", "anyOf")}
+    for each in schema.get("anyOf", ()):
+        bare |= each if each != {"type": "null"} else {}
     described = {"description": schema["description"]} if "description" in schema else {}
-    bare = {word: value for word, value in schema.items() if word != "description"}
-    return {"name": name, "in": "query", "required": required, **described, "schema": bare}
+    return {"name": name, "in": place, "required": required, **described, "schema": bare}
 
 
-def _with_example(schema: JSON) -> JSON:
-    bare = {word: value for word, value in schema.items() if word != "example"}
-    return {"schema": bare, "example": schema["example"]}
-
-
-def _user_of_admins(route: Route, schemas: dict[str, JSON]) -> list[JSON]:
-    if route.query is not None and "user_id" in schemas[route.query.__name__]["properties"]:
-        return []
+def _user_of_admins(parameters: dict[str, JSON]) -> JSON:
+    schema = parameters[UserQuery.__name__]["properties"]["user_id"]
     about = "For admins: the user whose sessions are meant, instead of the tenant's own."
-    schema = {"type": "string", "minLength": 1, "maxLength": 200}
-    return [{"name": "user_id", "in": "query", "required": False, "description": about, "schema": schema}]
+    return _parameter("user_id", "query", {**schema, "description": about}, required=False)
 
 
 # --- What comes back ---------------------------------------------------------------------------------------
 
 
-def _answer(route: Route, answer: Answer) -> JSON:
+def _answer(answer: Answer) -> JSON:
     content: JSON = {}
     if answer.kind is not None:
         content["application/json"] = {"schema": _reference(answer.kind)}
@@ -163,11 +166,10 @@ def _answer(route: Route, answer: Answer) -> JSON:
             content["application/json"]["example"] = answer.example
     for media_type, example in answer.media.items():
         content[media_type] = {"schema": {"type": "string"}, "example": example}
-        if route.endpoint == "workflow.run":
-            # No word of OpenAPI 3.1 for it: event → the schema of its data.
-            content[media_type]["x-events"] = {
-                event: {"$ref": _REFERENCE.format(model=name)} for event, name in _EVENTS.items()
-            }
+    if answer.events:
+        # No word of OpenAPI 3.1 for it: event → the schema of its data.
+        events = {event: reference(kind.__name__) for event, kind in answer.events.items()}
+        content["text/event-stream"]["x-events"] = events
     headers = _headers("RequestId", *(["ETag"] if answer.has_etag else []))
     return {"description": answer.meaning, "headers": headers, **({"content": content} if content else {})}
 
@@ -187,7 +189,7 @@ def _failure(kinds: dict[str, type[GatewayError]]) -> JSON:
     return {
         "description": "\n".join(told),
         "headers": _headers(*names),
-        "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(model="Error"), **codes}}},
+        "content": {"application/json": {"schema": {**reference("Error"), **codes}}},
     }
 
 

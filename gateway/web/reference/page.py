@@ -66,7 +66,9 @@ def _asked(document: JSON, operation: JSON) -> Iterator[tuple[str, list[Field]]]
     places: dict[str, list[Field]] = defaultdict(list)
     for each in operation.get("parameters", ()):
         kind = _kind(document, each["schema"])
-        places[each["in"]].append(Field(each["name"], kind, each["required"], each.get("description", "")))
+        places[each["in"]].append(
+            Field(each["name"], kind, each["required"], _about(each.get("description", ""), each["schema"]))
+        )
     for place, title in (("path", "In the path"), ("query", "In the query"), ("header", "Headers")):
         if places[place]:
             yield title, places[place]
@@ -74,11 +76,16 @@ def _asked(document: JSON, operation: JSON) -> Iterator[tuple[str, list[Field]]]
         schema = _resolved(document, operation["requestBody"]["content"]["application/json"]["schema"])
         needed = schema.get("required", ())
         fields = [
-            Field(name, _kind(document, each), name in needed, each.get("description", ""))
+            Field(name, _kind(document, each), name in needed, _about(each.get("description", ""), each))
             for name, each in schema.get("properties", {}).items()
         ]
         if fields:
             yield "In the body", fields
+
+
+def _about(description: str, schema: JSON) -> str:
+    default = schema.get("default")
+    return description if default in (None, "", []) else f"{description} Left out, it is `{_plain(default)}`.".lstrip()
 
 
 def _kind(document: JSON, schema: JSON) -> str:

@@ -11,7 +11,10 @@ from flask import Blueprint, Response, current_app, render_template
 
 from gateway.model import JSON
 from gateway.web.console.files import static_files
+from gateway.web.handlers import serve
+from gateway.web.reference import operations as routes
 from gateway.web.requests import settings, unless_kept
+from gateway.web.routes import page
 from gateway.web.security_headers import guard
 
 blueprint = Blueprint("api", __name__, template_folder="templates")
@@ -19,26 +22,26 @@ blueprint = Blueprint("api", __name__, template_folder="templates")
 blueprint.after_request(guard)
 
 
-@blueprint.get("/openapi.json")
+@serve(blueprint, routes.OPENAPI)
 def openapi() -> Response:
     return _kept(Response(_document(settings().auth), mimetype="application/json"))
 
 
-@blueprint.get("/docs")
+@serve(blueprint, page("/docs"))
 def docs() -> Response:
     return _kept(Response(_page(settings().auth), content_type="text/html; charset=utf-8"))
 
 
-@blueprint.get("/docs/docs.css")
+@serve(blueprint, page("/docs/docs.css"))
 def style() -> Response:
     return _kept(Response(_style(), content_type="text/css; charset=utf-8"))
 
 
 def document(auth: str) -> JSON:
     """The OpenAPI document of this application, with this kind of auth."""
-    from gateway.web.api.document import make_document
+    from gateway.web.reference.document import make_document
 
-    return make_document(current_app.url_map, auth=auth)
+    return make_document(current_app, auth=auth)
 
 
 @cache
@@ -48,7 +51,7 @@ def _document(auth: str) -> bytes:
 
 @cache
 def _page(auth: str) -> str:
-    from gateway.web.api.reading import groups_of
+    from gateway.web.reference.page import groups_of
 
     made = orjson.loads(_document(auth))
     return render_template("docs.html", info=made["info"], groups=groups_of(made), version=static_files().version)

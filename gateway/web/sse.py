@@ -9,7 +9,7 @@ import orjson
 from flask import Response, stream_with_context
 
 from gateway.model import Delta, Done, Held, TurnEvent
-from gateway.reader import Reading
+from gateway.turn.worker import Reading
 from gateway.web.errors import error_event
 from gateway.web.replies import DeltaEvent, SessionEvent
 

@@ -15,7 +15,7 @@ from flask import Response
 from gateway.errors import GatewayError, UnreadableAnswerError
 from gateway.model import JSON, Done, Held, StreamEvent, TurnEvent
 from gateway.providers.base import ENDS, FAILURES
-from gateway.reader import Reading
+from gateway.turn.worker import Reading
 from gateway.web import sse
 from gateway.web.errors import error_event
 from gateway.web.v1.names import Names, named_error

@@ -12,9 +12,9 @@ from gateway.errors import NotFoundError, TurnBusyError, TurnLostError
 from gateway.model import ANSWERED, JSON, Reply, SessionKey, TurnRecord, TurnRequest, TurnState, fingerprint
 from gateway.providers.base import Provider
 from gateway.providers.retry import Patience
-from gateway.reply import encode_reply, end_of
 from gateway.sessions import SessionManager, Turn
-from gateway.verdict import APPEND_SECONDS, Outcome, Verdict, examine
+from gateway.turn.evidence import APPEND_SECONDS, Outcome, Verdict, examine
+from gateway.turn.reply import encode_reply, end_of
 from gateway.workflows.responses import output_text, trim_usage
 
 log = logging.getLogger("gateway.turn")

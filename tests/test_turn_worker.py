@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway import reader
 from gateway.errors import ProviderError, QueueFullError, StreamGoneError
 from gateway.model import Delta, StreamEvent, TurnEvent
-from gateway.reader import MOST_BEHIND, Readers, Reading
+from gateway.turn import worker
+from gateway.turn.worker import MOST_BEHIND, Readers, Reading
 from tests.harness.support import eventually
 
 
@@ -38,7 +38,7 @@ def test_a_slow_client_gets_every_word_a_piece_at_a_time() -> None:
 def test_one_who_is_too_far_behind_is_told_so_and_costs_no_more(
     event: TurnEvent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "PATIENCE_SECONDS", 0.01)
     ended = []
 
     def events() -> Iterator[TurnEvent]:

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
-from gateway.binding import bind_conversation
 from gateway.errors import (
     ConversationGoneError,
     GatewayError,
@@ -44,11 +43,12 @@ from gateway.model import (
 )
 from gateway.providers.base import Provider, all_items
 from gateway.providers.retry import Patience
-from gateway.reply import encode_reply, end_of, reply_of
 from gateway.sessions import SessionManager, Turn
 from gateway.sessions.values import KeyTakenError
-from gateway.settle import Settler
-from gateway.verdict import Outcome
+from gateway.turn.binding import bind_conversation
+from gateway.turn.evidence import Outcome
+from gateway.turn.recovery import Settler
+from gateway.turn.reply import encode_reply, end_of, reply_of
 from gateway.workflows.base import Workflow, WorkflowTurn
 from gateway.workflows.conversation import Conversation
 from gateway.workflows.responses import cancelled_outputs, output_text, pending_calls
@@ -99,7 +99,7 @@ class Gateway:
         left: Callable[[], bool] = lambda: False,
     ) -> Iterator[TurnEvent]:
         """One `Held`, the words (or the provider's own events, if the workflow gives those), one `Done`; or an error.
-        To be read to its end: whoever stops reading in the middle leaves the turn in doubt (see `gateway.reader`).
+        To be read to its end: whoever stops reading in the middle leaves the turn in doubt (see `gateway.turn.worker`).
 
         `workflow` stands in for the one that the request names. `left` tells whether the client is gone: it is asked
         when the turn ends, so that a blind retry finds the reply that nobody got.

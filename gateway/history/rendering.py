@@ -37,7 +37,7 @@ class Passage:
 _SPEAKERS = {"user": "User", "assistant": "Assistant", "system": "System", "developer": "Developer"}
 
 
-class Reader:
+class ItemRenderer:
     """Reads the items of one conversation in their order: an output is named after its call."""
 
     def __init__(self) -> None:

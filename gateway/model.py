@@ -17,7 +17,10 @@ from gateway.errors import InvalidSessionIdError, StoreUnavailableError, Unreada
 
 JSON = dict[str, Any]
 
-_SESSION_ID = re.compile(r"(?!conv_)(?!\.{1,2}\Z)[A-Za-z0-9._~:@+=,|-]{1,200}\Z")
+SESSION_ID = r"^(?!conv_)(?!\.{1,2}$)[A-Za-z0-9._~:@+=,|-]{1,200}$(?!\n)"
+"""A session id, as Python and JSON Schema both read it; to Python `$` is also before a last line feed."""
+
+_SESSION_ID = re.compile(SESSION_ID)
 
 
 class SessionKey(NamedTuple):

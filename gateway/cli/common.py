@@ -14,7 +14,7 @@ import click
 from gateway.audit import audit, write_to
 from gateway.config import Settings
 from gateway.errors import InvalidSessionIdError
-from gateway.model import SessionKey, Status, parse_session_id
+from gateway.model import JSON, Session, SessionKey, Status, parse_session_id
 from gateway.parsing import shown_url
 
 if TYPE_CHECKING:
@@ -106,3 +106,15 @@ def shown_key(key: SessionKey) -> str:
 
 def counted(number: int, what: str = "session") -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def encode_session(session: Session) -> JSON:
+    """As the API shows it, with its tenant."""
+    tenant = {"tenant": session.tenant} if session.tenant else {}
+    return {**tenant, **session.as_dict()}
+
+
+def print_json(value: object) -> None:
+    import orjson
+
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))

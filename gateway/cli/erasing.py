@@ -52,16 +52,14 @@ def erase(session_ids: tuple[str, ...], store: str | None, tenant: str, yes: boo
 
     settings = read_settings(GATEWAY_STORE=store)
     open_audit(settings)
-    _tell_where(settings)
+    tell_where(settings)
     ask(f"Erase {', '.join(session_ids)}, with everything that was said? It cannot be undone.", yes=yes)
     failed = 0
-    with _eraser(settings) as eraser:
+    with opened_eraser(settings) as eraser:
         for session_id in session_ids:
             key = SessionKey(tenant, session_id)
             try:
-                outcome = eraser.erase_session(
-                    key, wait_seconds=settings.busy_wait_seconds, queue_limit=settings.queue_limit
-                )
+                outcome = eraser.erase_session(key)
             except SessionNotFoundError:
                 say(f"There is no session {shown_key(key)}.")
                 failed += 1
@@ -95,7 +93,7 @@ def purge(
 
     settings = read_settings(GATEWAY_STORE=store)
     open_audit(settings)
-    with _eraser(settings) as eraser:
+    with opened_eraser(settings) as eraser:
         before = moment_before(eraser.sessions.now(), older_than)
         wanted = Status(status) if status else None
         number = sum(1 for _ in eraser.sessions.walk(Filter(tenant=tenant, status=wanted, used_before=before)))
@@ -104,7 +102,7 @@ def purge(
             return
         since = (encode_time(before) or "")[:19].replace("T", " ")
         kind = f" {status}" if status else ""
-        _tell_where(settings)
+        tell_where(settings)
         question = f"Erase {number:,}{kind} session{'' if number == 1 else 's'} not used since {since} UTC, "
         ask(f"{question}with everything that was said? It cannot be undone.", yes=yes)
         erased = failed = skipped = 0
@@ -125,7 +123,8 @@ def purge(
 
 
 @contextmanager
-def _eraser(settings: Settings) -> Iterator[Eraser]:
+def opened_eraser(settings: Settings) -> Iterator[Eraser]:
+    """What erases in the store and at the provider of the settings."""
     from gateway.assembly import open_provider
     from gateway.lifecycle.erasures import Eraser
 
@@ -133,12 +132,13 @@ def _eraser(settings: Settings) -> Iterator[Eraser]:
         provider = open_provider(settings)
         try:
             # All of it in one attempt: no request waits for this.
-            yield Eraser(opened, provider, items_at_once=sys.maxsize)
+            yield Eraser(opened, provider, at_once=sys.maxsize)
         finally:
             provider.close()
 
 
-def _tell_where(settings: Settings) -> None:
+def tell_where(settings: Settings) -> None:
+    """Says which provider is asked."""
     # Where another provider is asked, their conversations count as gone already, and stay where they are.
     say(f"Provider: {describe_provider(settings)}.")
 

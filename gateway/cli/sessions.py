@@ -14,8 +14,10 @@ from gateway.cli.common import (
     audited,
     configured_store,
     console,
+    encode_session,
     json_option,
     open_audit,
+    print_json,
     read_settings,
     say,
     shown_key,
@@ -24,7 +26,8 @@ from gateway.cli.common import (
 )
 from gateway.cli.duration import AGE, moment_before
 from gateway.cli.erasing import erase, purge
-from gateway.model import JSON, SessionKey, Status, encode_time
+from gateway.cli.lifecycle import fork, make, rename, reset
+from gateway.model import SessionKey, Status, encode_time
 
 if TYPE_CHECKING:
     from gateway.model import Session
@@ -34,7 +37,7 @@ TURNS_SHOWN = 10
 
 @click.group()
 def sessions() -> None:
-    """List, show, forget and erase sessions.
+    """List, show, make, reset, fork, rename, forget and erase sessions.
 
     These work on the configured store and provider themselves, whether or not a gateway is running.
     """
@@ -79,7 +82,7 @@ def list_(
         found = list(islice(opened.walk(wanted, page=500), None if everything else limit + 1))
     shown = found if everything else found[:limit]
     if as_json:
-        _print_json([_encode(session) for session in shown])
+        print_json([encode_session(session) for session in shown])
     elif shown:
         _print_table(shown)
     else:
@@ -105,9 +108,9 @@ def show(session_id: str, store: str | None, tenant: str, as_json: bool) -> None
             raise click.ClickException(f"There is no session {shown_key(key)}.")
         turns = [turn.as_dict() for turn in opened.turns(key, limit=TURNS_SHOWN)]
     if as_json:
-        _print_json({**_encode(session), "latest_turns": turns})
+        print_json({**encode_session(session), "latest_turns": turns})
         return
-    for name, value in _encode(session).items():
+    for name, value in encode_session(session).items():
         click.echo(f"{name:16} {_plain(value)}")
     for turn in turns:
         click.echo(f"{'turn':16} {turn['turn_id']}  {turn['state']}  {turn['started_at']}  {turn['response_id'] or ''}")
@@ -124,38 +127,29 @@ def forget(session_ids: tuple[str, ...], store: str | None, tenant: str) -> None
 
     Example: gateway sessions forget user_alice_session
     """
+    from gateway.errors import SessionNotFoundError
+    from gateway.lifecycle.sessions import forget as drop
+
     settings = read_settings(GATEWAY_STORE=store)
     open_audit(settings)
     missing = 0
     with configured_store(settings) as opened:
         for session_id in session_ids:
             key = SessionKey(tenant, session_id)
-            with opened.turn(key, wait_seconds=settings.busy_wait_seconds) as turn:
-                if turn.session is None:
-                    say(f"There is no session {shown_key(key)}.")
-                    missing += 1
-                    continue
-                conversation_id = turn.session.conversation_id
-                opened.forget(turn)
+            try:
+                forgotten = drop(opened, key)
+            except SessionNotFoundError:
+                say(f"There is no session {shown_key(key)}.")
+                missing += 1
+                continue
             audited("session_forgotten", namespace=tenant, session_id=session_id)
-            click.echo(f"{shown_key(key)} is forgotten; {conversation_id} is still there.")
+            click.echo(f"{shown_key(key)} is forgotten; {forgotten.conversation_id} is still there.")
     if missing:
         sys.exit(1)
 
 
-for command in (erase, purge):
+for command in (make, reset, fork, rename, erase, purge):
     sessions.add_command(command)
-
-
-def _encode(session: Session) -> JSON:
-    tenant = {"tenant": session.tenant} if session.tenant else {}
-    return {**tenant, **session.as_dict()}
-
-
-def _print_json(value: object) -> None:
-    import orjson
-
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
 
 
 def _print_table(found: list[Session]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.model import Session, SessionKey, Status, TurnRecord
@@ -60,7 +60,7 @@ class StoredSession:
     metadata: str
     generation: int
     turns: int
-    revision: int = 0
+    revision: int = field(default=0, compare=False)
     """Another one after each edit of data, metadata, status or user_id: an editor compares one number."""
 
     @property

@@ -113,13 +113,15 @@ class QueueContract(StoreContract):
         assert waiters.came == ["turn_second"]
 
     def test_only_so_many_may_wait(self, open_store: OpenStore) -> None:
-        waiters, store = Waiters(open_store()), open_store(queue_limit=2)
+        store = open_store(queue_limit=2)
+        waiters = Waiters(store)
         with store.turn(KEY):
             waiting = [waiters.call("turn_1"), waiters.call("turn_2")]
             with pytest.raises(QueueFullError), store.turn(KEY, turn_id="turn_3", idempotency_key="key_3"):
                 pass
             assert store.turn_record(KEY, "turn_3") is None
             assert store.recall("", "key_3") is None
+            store.queue_limit = 3
             waiting.append(waiters.call("turn_4"))
         for each in waiting:
             each.result(PATIENCE_SECONDS)

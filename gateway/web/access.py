@@ -1,8 +1,7 @@
-"""The one door: which routes need whom, and who a request comes from."""
+"""The one door: who may use the route that is asked for, and who a request comes from."""
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import cast
 
 from flask import Flask, current_app, g, request
@@ -11,85 +10,14 @@ from gateway.audit import audit
 from gateway.auth import ANONYMOUS, Authenticate, Principal, namespace
 from gateway.errors import ForbiddenError, InvalidRequestError, UnauthorizedError, UserMismatchError
 from gateway.model import Role
+from gateway.web.checks import checked
 from gateway.web.origin import check_origin, check_own_page, is_local
+from gateway.web.queries import UserQuery
 from gateway.web.requests import settings
+from gateway.web.routes import Access, Route, route_of
 
 COOKIE = "gateway_key"
 """Where a browser that has logged in at the console keeps its credential."""
-
-
-class Access(Enum):
-    """Who a route is for."""
-
-    OPEN = auto()
-    """Everybody."""
-    PRINCIPAL = auto()
-    """Whoever authenticates, and then for what is their own."""
-    V1 = auto()
-    """The same, if GATEWAY_V1 lets them in: who is there chooses model, tools and instructions freely."""
-    OPERATOR = auto()
-    """Admins, and callers on this host."""
-
-
-_OPEN = (
-    "operations.healthz",
-    "operations.readyz",
-    "login.login",
-    "login.logout",
-    "api.openapi",
-    "api.docs",
-    "api.style",
-    "console.page",
-    "console.asset",
-)
-_OPERATOR: tuple[str, ...] = ("metrics.metrics",)
-_PRINCIPAL = (
-    "workflow.run",
-    "sessions.make",
-    "sessions.directory",
-    "sessions.read",
-    "sessions.edit",
-    "sessions.erase",
-    "sessions.erase_of_user",
-    "items.items",
-    "items.add",
-    "items.pop",
-    "items.clear",
-    "items.remove",
-    "moving.reset",
-    "moving.fork",
-    "moving.rename",
-    "turns.turns",
-    "turns.turn",
-    "turns.cancel_pending_calls",
-    "transcript.transcript",
-)
-_V1 = (
-    "v1.responses.create",
-    "v1.responses.retrieve",
-    "v1.responses.delete",
-    "v1.responses.models",
-    "v1.conversations.create",
-    "v1.conversations.directory",
-    "v1.conversations.read",
-    "v1.conversations.edit",
-    "v1.conversations.erase",
-    "v1.items.items",
-    "v1.items.add",
-    "v1.items.item",
-    "v1.items.remove",
-)
-
-ROUTES: dict[str, Access] = {
-    **dict.fromkeys(_OPEN, Access.OPEN),
-    **dict.fromkeys(_PRINCIPAL, Access.PRINCIPAL),
-    **dict.fromkeys(_V1, Access.V1),
-    **dict.fromkeys(_OPERATOR, Access.OPERATOR),
-}
-"""Every route by its endpoint. One that is not here cannot be served."""
-
-_OF_USERS = ("sessions.directory", "sessions.erase_of_user")
-"""Routes that take a user_id from everybody: the one that sessions were made with."""
 
 
 def install(app: Flask) -> None:
@@ -99,24 +27,17 @@ def install(app: Flask) -> None:
         if endpoint is None:
             return  # there is no such route, and that is said without asking who wants to know
         check_origin()
-        access = ROUTES[endpoint]
-        if access is Access.OPEN:
+        route = route_of(app, endpoint)
+        if route.access is Access.OPEN:
             return
-        if access is Access.OPERATOR:
+        if route.access is Access.OPERATOR:
             if not is_local() and _authenticated().role is not Role.ADMIN:
                 raise ForbiddenError("This is for admins, and for callers on the gateway's own host.")
             return
         g.principal = _authenticated()
-        if access is Access.V1:
+        if route.access is Access.V1:
             _check_v1(g.principal)
-        g.namespace = _reached_namespace(g.principal, endpoint)
-
-
-def check_table(app: Flask) -> None:
-    """A route that nobody has thought about stops the start."""
-    missing = {rule.endpoint for rule in app.url_map.iter_rules()} - set(ROUTES)
-    if missing:
-        raise RuntimeError(f"gateway.web.access does not say who may use {', '.join(sorted(missing))}.")
+        g.namespace = _reached_namespace(g.principal, route)
 
 
 def principal() -> Principal:
@@ -136,12 +57,6 @@ def is_admin() -> bool:
 def reached_user() -> str | None:
     """The user whose namespace this request is about; None for one that is about the tenant's own."""
     return cast(str | None, g.get("reached_user")) or principal().user_id
-
-
-def asked_for() -> list[tuple[str, list[str]]]:
-    """The query's parameters, without the one by which an admin has named a user."""
-    asked = request.args.lists()
-    return [(name, values) for name, values in asked if name != "user_id"] if "reached_user" in g else list(asked)
 
 
 def owner(user_id: str | None = None) -> str | None:
@@ -207,14 +122,14 @@ def _credential() -> str | None:
     return request.cookies.get(COOKIE)
 
 
-def _reached_namespace(caller: Principal, endpoint: str) -> str:
+def _reached_namespace(caller: Principal, route: Route) -> str:
     """The caller's own, or that of the user whom an admin names in the query."""
-    if "user_id" in request.args and endpoint not in _OF_USERS and settings().auth != "none":
+    if "user_id" in request.args and not route.has_user_id and settings().auth != "none":
         if caller.role is not Role.ADMIN:
             raise ForbiddenError("Only an admin reaches the sessions of a user by user_id.")
         user_ids = request.args.getlist("user_id")
-        if len(user_ids) > 1 or not 1 <= len(user_ids[0]) <= 200 or not user_ids[0].isprintable():
-            raise InvalidRequestError("user_id must be one text of 1 to 200 printable characters.", param="user_id")
-        g.reached_user = user_ids[0]
+        if len(user_ids) > 1:
+            raise InvalidRequestError("user_id is given more than once.", param="user_id")
+        g.reached_user = checked(UserQuery, {"user_id": user_ids[0]}).user_id
         return namespace(caller.tenant, g.reached_user)
     return caller.namespace

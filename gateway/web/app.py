@@ -15,19 +15,16 @@ from gateway.config import Settings
 from gateway.lifecycle.erasures import Eraser
 from gateway.lifecycle.sweeping import Sweeper
 from gateway.providers.base import Provider
-from gateway.reader import Readers
 from gateway.sessions import SessionManager
 from gateway.turn import Gateway
+from gateway.turn.worker import Readers
 from gateway.web import (
     access,
-    api,
     console,
     errors,
     items,
     lifecycle,
     limits,
-    login,
-    metrics,
     operations,
     request_log,
     requests,
@@ -37,6 +34,8 @@ from gateway.web import (
     workflow,
 )
 from gateway.web import sessions as session_routes
+from gateway.web.reference import pages as reference
+from gateway.web.routes import check_routes
 
 
 class GatewayApp(Flask):
@@ -45,7 +44,7 @@ class GatewayApp(Flask):
     gateway: Gateway
     settings: Settings
     authenticate: Authenticate
-    turn_places: limits.TurnPlaces
+    turn_slots: limits.TurnSlots
     readers: Readers
     readiness: operations.Readiness
     eraser: Eraser
@@ -80,7 +79,7 @@ def create_app(
     app.settings = settings
     app.gateway = assemble(settings, sessions=sessions, provider=provider)
     app.authenticate = open_auth(settings, app.gateway.sessions.store.owners.find_key)
-    app.turn_places = limits.TurnPlaces(settings.turn_limit, settings.principal_turn_limit)
+    app.turn_slots = limits.TurnSlots(settings.turn_limit, settings.principal_turn_limit)
     app.readers = Readers()
     app.readiness = operations.Readiness(app.gateway.check)
     app.eraser = Eraser(app.gateway.sessions, app.gateway.provider)
@@ -95,9 +94,9 @@ def create_app(
     limits.install(app, settings)
     errors.install(app)
     request_log.install(app)
-    ours = (workflow, session_routes, items, turns, lifecycle, transcript, v1, operations, metrics, login)
-    for module in (*ours, api, console):
+    ours = (workflow, session_routes, items, turns, lifecycle, transcript, v1, operations)
+    for module in (*ours, reference, console):
         app.register_blueprint(module.blueprint)
-    access.check_table(app)
+    check_routes(app)
     app.sweeper.start()
     return app

@@ -1,59 +1,86 @@
-"""How the fields of request bodies are read: each returns a checked value or raises what is wrong with it."""
+"""Types of the fields that requests have, and replies too: every limit stands here, once. A request is checked by it,
+an error says it, and /openapi.json shows it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
-from gateway.errors import InvalidRequestError, UnknownFieldError
-from gateway.model import JSON
+from msgspec import Meta, Struct, UnsetType
 
+from gateway.errors import InvalidRequestError
+from gateway.model import SESSION_ID
 
-def only(body: JSON, kind: type) -> None:
-    """Nothing is dropped silently: a field that this type of body does not have is refused."""
-    for name in body:
-        if name not in kind.__annotations__:
-            raise UnknownFieldError(f"Unknown field: {name!r}.", param=name[:100])
+MOST_ITEMS = 2000
+"""How many items one request may bring."""
 
 
-def optional_text(body: JSON, name: str, *, longest: int = 200) -> str | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
-        raise InvalidRequestError(f"{name} must be a text of 1 to {longest} printable characters.", param=name)
-    return value
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request may ask for, in its body, its query or its headers: nothing is dropped silently."""
 
 
-def optional_object(body: JSON, name: str) -> JSON | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise InvalidRequestError(f"{name} must be a JSON object.", param=name)
-    return value
+T = TypeVar("T")
 
 
-def optional_metadata(body: JSON, name: str = "metadata") -> JSON | None:
-    """At most 16 pairs, keys up to 64 and values up to 512 characters: what the provider's metadata takes too."""
-    value = optional_object(body, name)
-    if value is None:
-        return None
-    fits = len(value) <= 16 and all(len(k) <= 64 and isinstance(v, str) and len(v) <= 512 for k, v in value.items())
-    if not fits:
-        raise InvalidRequestError(
-            f"{name} must have at most 16 pairs, with keys of up to 64 and texts of up to 512 characters.", param=name
-        )
-    return value
+def given(value: T | UnsetType) -> T | None:
+    """None for what was left out, where null could not be said."""
+    return None if isinstance(value, UnsetType) else value
 
 
-def flag(body: JSON, name: str, default: bool) -> bool:
-    value = body.get(name, default)
-    if not isinstance(value, bool):
-        raise InvalidRequestError(f"{name} must be true or false.", param=name)
-    return value
+def reference(name: str) -> dict[str, str]:
+    """Where the document describes the type of this name."""
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
-def choice(body: JSON, name: str, words: tuple[str, ...]) -> str:
-    """One of `words`, the first when left out."""
-    value: Any = body.get(name, words[0])
-    if value not in words:
-        raise InvalidRequestError(f"{name} must be {' or '.join(words)}.", param=name)
-    return str(value)
+def check_printable(value: str | None, name: str) -> None:
+    """What no JSON Schema can say: every character of the text can be shown."""
+    if value is not None and not value.isprintable():
+        raise InvalidRequestError(f"{name} must be a text of printable characters.", param=name)
+
+
+# --- Names -------------------------------------------------------------------------------------------------
+
+SessionId = Annotated[str, Meta(pattern=SESSION_ID, examples=["user_alice_session"])]
+"""A client's own word for its conversation."""
+
+UserId = Annotated[str, Meta(min_length=1, max_length=200, examples=["alice"], extra={"characters": "printable"})]
+
+IdempotencyKey = Annotated[
+    str, Meta(min_length=1, max_length=255, pattern=r"^[!-~]+$", extra={"characters": "visible"})
+]
+
+# --- What is kept with a session ---------------------------------------------------------------------------
+
+Data = Annotated[dict[str, Any], Meta(examples=[{"cart": 3}])]
+"""Any JSON object."""
+
+Metadata = Annotated[
+    dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]],
+    Meta(max_length=16, examples=[{"plan": "pro"}]),
+]
+"""What the provider's metadata takes, too."""
+
+# --- What is said in a session -----------------------------------------------------------------------------
+
+Text = Annotated[str, Meta(min_length=1)]
+
+Items = Annotated[
+    list[Any], Meta(min_length=1, max_length=MOST_ITEMS, extra_json_schema={"items": reference("InputItem")})
+]
+"""Each item is looked into by `posted_items`, which knows its place in the list."""
+
+# --- What is to be done when -------------------------------------------------------------------------------
+
+OnBusy = Literal["wait", "reject"]
+OnLost = Literal["error", "restart"]
+
+# --- Pages -------------------------------------------------------------------------------------------------
+
+Limit = Annotated[int, Meta(ge=1, le=100)]
+Cursor = Annotated[str, Meta(min_length=1, max_length=1000)]
+Prefix = Annotated[str, Meta(max_length=200)]
+
+# --- Times and counts --------------------------------------------------------------------------------------
+
+Time = Annotated[str, Meta(examples=["2025-10-26T10:05:00.000Z"], extra_json_schema={"format": "date-time"})]
+Count = Annotated[int, Meta(ge=0)]
+Generation = Annotated[int, Meta(ge=1)]

@@ -4,63 +4,52 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from gateway.errors import InvalidRequestError
 from gateway.lifecycle import items as hosted
-from gateway.web import fields, query
 from gateway.web.access import owner
-from gateway.web.api import bodies
+from gateway.web.bodies import AddItems
+from gateway.web.handlers import serve
 from gateway.web.lookup import erasing_budget, key_of, readable_session_of
 from gateway.web.posted_items import parse_items
-from gateway.web.requests import gateway, json_reply, parse_body
+from gateway.web.queries import ItemsQuery
+from gateway.web.reference import history as routes
+from gateway.web.requests import gateway, json_reply
 
-blueprint = Blueprint("items", __name__, url_prefix="/sessions/<session_id>/items")
+blueprint = Blueprint("items", __name__)
 
 
-@blueprint.get("")
-def items(session_id: str) -> Response:
-    asked = query.parse_query(("limit", "order", "after"))
-    order = fields.choice(asked, "order", ("asc", "desc"))
-    after = query.optional_cursor(asked)
+@serve(blueprint, routes.LIST_ITEMS)
+def items(session_id: str, query: ItemsQuery) -> Response:
     conversation_id = readable_session_of(session_id).conversation_id
-    page = gateway().provider.list_items(conversation_id, limit=query.limit(asked), order=order, after=after)
+    page = gateway().provider.list_items(conversation_id, limit=query.limit, order=query.order, after=query.after)
     return json_reply(page)
 
 
-@blueprint.post("")
-def add(session_id: str) -> Response:
+@serve(blueprint, routes.ADD_ITEMS)
+def add(session_id: str, body: AddItems) -> Response:
     """Any number of items; the list of those that were added. The first make the session, as a turn does. An error says
     how many were added: `items_added`."""
-    query.parse_query()
-    body = parse_body()
-    fields.only(body, bodies.AddItems)
-    if "items" not in body:
-        raise InvalidRequestError("items is needed.", param="items")
-    posted = parse_items(body["items"], "items", session_id)
+    posted = parse_items(body.items, "items", session_id)
     added = hosted.add(gateway().sessions, gateway().provider, key_of(session_id), posted, user_id=owner())
     ends = {"first_id": added[0]["id"], "last_id": added[-1]["id"]}
     return json_reply({"object": "list", "data": added, **ends, "has_more": False})
 
 
-@blueprint.post("/pop")
+@serve(blueprint, routes.POP_ITEM)
 def pop(session_id: str) -> Response:
     """The newest item, which is no longer in the history."""
-    query.parse_query()
-    fields.only(parse_body(required=False), bodies.Nothing)
     return json_reply(hosted.pop(gateway().sessions, gateway().provider, key_of(session_id)))
 
 
-@blueprint.delete("")
+@serve(blueprint, routes.CLEAR_ITEMS)
 def clear(session_id: str) -> Response:
     """200 when all are gone. 202 when there are too many to remove one by one while somebody waits: then the session
     goes on in a new conversation, without any, and the sweeper erases the old one."""
-    query.parse_query()
     count, all_gone = hosted.clear(gateway().sessions, gateway().provider, key_of(session_id), erasing_budget())
     cleared = {"session_id": session_id, "items_deleted": count}
     return json_reply(cleared, 200 if all_gone else 202)
 
 
-@blueprint.delete("/<item_id>")
+@serve(blueprint, routes.REMOVE_ITEM)
 def remove(session_id: str, item_id: str) -> Response:
-    query.parse_query()
     hosted.remove(gateway().sessions, gateway().provider, key_of(session_id), item_id)
     return json_reply({"session_id": session_id, "item_id": item_id, "deleted": True})

@@ -44,7 +44,7 @@ def install(app: Flask, settings: Settings) -> None:
         )
 
 
-class TurnPlaces:
+class TurnSlots:
     """The turns under way in this process, of all and of each principal."""
 
     def __init__(self, most: int, most_each: int | None) -> None:
@@ -54,7 +54,7 @@ class TurnPlaces:
         self._taken: Counter[str] = Counter()
 
     def take(self, who: str) -> Callable[[], None]:
-        """A place for one turn, and what gives it back."""
+        """A slot for one turn, and what gives it back."""
         with self._lock:
             if self._most_each is not None and self._taken[who] >= self._most_each:
                 raise RateLimitedError("This caller has too many turns under way.", retry_after=1)
@@ -70,7 +70,7 @@ class TurnPlaces:
                 del self._taken[who]
 
 
-class Place:
+class Slot:
     """One of them, taken until both are gone who need it: the turn, and the client that is given its reply."""
 
     def __init__(self, give_back: Callable[[], None]) -> None:
@@ -78,8 +78,8 @@ class Place:
         self._lock = threading.Lock()
         self._needed = 1
 
-    def during(self, events: Iterator[T]) -> Iterator[T]:
-        """The same events, which need the place until they end."""
+    def counted(self, events: Iterator[T]) -> Iterator[T]:
+        """The same events, which need the slot until they end."""
         with self._lock:
             self._needed += 1
         try:
@@ -95,18 +95,18 @@ class Place:
             self._give_back()
 
 
-def take_place() -> Place:
-    """A place among the turns under way, until the client has its reply or is gone. Refused when there is none."""
+def take_slot() -> Slot:
+    """A slot among the turns under way, until the client has its reply or is gone. Refused when there is none."""
     caller = principal()
-    places = cast(TurnPlaces, current_app.turn_places)  # type: ignore[attr-defined]
-    place = Place(places.take(f"{caller.tenant}/{caller.name}"))
+    slots = cast(TurnSlots, current_app.turn_slots)  # type: ignore[attr-defined]
+    slot = Slot(slots.take(f"{caller.tenant}/{caller.name}"))
 
     @after_this_request
     def _until_it_is_given(reply: Response) -> Response:
-        reply.call_on_close(place.leave)
+        reply.call_on_close(slot.leave)
         return reply
 
-    return place
+    return slot
 
 
 def _storage(settings: Settings) -> Storage:

@@ -1,4 +1,4 @@
-"""What operators ask: does the process live, is it ready."""
+"""What operators and browsers ask: does the process live, is it ready, how does it fare; and to be let in."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response, current_app, request
 
-from gateway.errors import GatewayError
-from gateway.web.access import is_operator
+from gateway.errors import GatewayError, NotFoundError
+from gateway.metrics import series
+from gateway.web.access import COOKIE, authenticate, is_operator
+from gateway.web.bodies import Login
+from gateway.web.handlers import serve
+from gateway.web.reference import operations as routes
+from gateway.web.replies import Health, Ready
 from gateway.web.requests import json_reply, settings
 
 blueprint = Blueprint("operations", __name__)
@@ -18,9 +23,9 @@ blueprint = Blueprint("operations", __name__)
 REMEMBERED_SECONDS = 1.0
 
 
-@blueprint.get("/healthz")
+@serve(blueprint, routes.HEALTHZ)
 def healthz() -> Response:
-    return json_reply({"status": "ok"})
+    return json_reply(Health(status="ok"))
 
 
 class Readiness:
@@ -59,7 +64,7 @@ class Readiness:
         self._at = self._clock()
 
 
-@blueprint.get("/readyz")
+@serve(blueprint, routes.READYZ)
 def readyz() -> Response:
     """200 when the store answers and the provider can be used as configured; why not is for operators."""
     try:
@@ -69,7 +74,31 @@ def readyz() -> Response:
             raise
         raise type(exc)("The gateway is not ready.", retry_after=exc.retry_after) from exc
     if not is_operator():
-        return json_reply({"status": "ready"})
+        return json_reply(Ready(status="ready"))
     chosen = settings()
     store = chosen.store.partition(":")[0]
-    return json_reply({"status": "ready", "store": store, "provider": chosen.provider_name, "auth": chosen.auth})
+    return json_reply(Ready(status="ready", store=store, provider=chosen.provider_name, auth=chosen.auth))
+
+
+@serve(blueprint, routes.METRICS)
+def metrics() -> Response:
+    return Response(series.exposition(), content_type=series.CONTENT_TYPE)
+
+
+@serve(blueprint, routes.LOGIN)
+def login(body: Login) -> Response:
+    """204 and the cookie for a key or token that is valid now; it is asked for again at every request."""
+    if settings().auth == "none":
+        raise NotFoundError("There is no auth here, so nobody has to log in.")
+    authenticate(body.key)
+    reply = Response(status=204)
+    secure = request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"
+    reply.set_cookie(COOKIE, body.key, httponly=True, samesite="Strict", secure=secure, path="/")
+    return reply
+
+
+@serve(blueprint, routes.LOGOUT)
+def logout() -> Response:
+    reply = Response(status=204)
+    reply.delete_cookie(COOKIE, httponly=True, samesite="Strict", path="/")
+    return reply

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway.errors import ForbiddenError, InvalidRequestError
 from gateway.model import JSON
 from gateway.web import account_ids
@@ -9,12 +11,10 @@ from gateway.web.access import principal
 from gateway.web.wall import approvals_in, check_in_session
 
 
-def parse_items(value: object, name: str, session_id: str) -> list[JSON]:
+def parse_items(items: list[Any], name: str, session_id: str) -> list[JSON]:
     """Input items for a session. An item's id would read another conversation's item at the provider, so none is taken
     in; and one user's key or token speaks as the user."""
-    if not isinstance(value, list) or not value:
-        raise InvalidRequestError(f"{name} must be a list of items that is not empty.", param=name)
-    for index, item in enumerate(value):
+    for index, item in enumerate(items):
         place = f"{name}[{index}]"
         if not isinstance(item, dict):
             raise InvalidRequestError(f"{place} must be an object.", param=place)
@@ -27,8 +27,8 @@ def parse_items(value: object, name: str, session_id: str) -> list[JSON]:
                 "A user's key or token may post messages of the user and tool outputs only.", param=place
             )
         account_ids.check_ids(item, place)
-    check_in_session(session_id, approvals_in(value, name), name)
-    return value
+    check_in_session(session_id, approvals_in(items, name), name)
+    return items
 
 
 def _is_said_by_a_user(item: JSON) -> bool:

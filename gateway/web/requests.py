@@ -13,11 +13,8 @@ from gateway import logs
 from gateway.config import Settings
 from gateway.errors import BodyTooLargeError, InvalidJSONError, InvalidRequestError, UnsupportedMediaTypeError
 from gateway.model import JSON
-from gateway.reader import Readers
 from gateway.turn import Gateway
-
-MOST_ITEMS = 2000
-"""How many items one request may bring."""
+from gateway.turn.worker import Readers
 
 _MOST_LEVELS = 64
 """How deep a body may be nested: far less than what can be read, but not written any more."""
@@ -79,9 +76,6 @@ def parse_body(*, required: bool = True) -> JSON:
         raise InvalidRequestError("The body must be a JSON object.")
     if raw.count(b"{") + raw.count(b"[") > _MOST_LEVELS and _has_more_levels_than(_MOST_LEVELS, body):
         raise InvalidRequestError(f"The body is nested more than {_MOST_LEVELS} levels deep.")
-    for name in ("input", "items"):
-        if isinstance(body.get(name), list) and len(body[name]) > MOST_ITEMS:
-            raise InvalidRequestError(f"{name} has more than {MOST_ITEMS:,} items.", param=name)
     return body
 
 

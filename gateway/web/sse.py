@@ -2,60 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 import orjson
 from flask import Response, stream_with_context
 
-from gateway.model import JSON, Delta, Done, Held, TurnEvent
-from gateway.reader import Reading
+from gateway.model import Delta, Done, Held, TurnEvent
+from gateway.turn.worker import Reading
 from gateway.web.errors import error_event
+from gateway.web.replies import DeltaEvent, SessionEvent
 
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b": still here\n\n"
 
 
-def event_stream(reading: Reading) -> Response:
-    """The reply, once the first event is there: until then an error is a plain HTTP error."""
-    first = reading.take()
-    reply = Response(stream_with_context(_encode(reading, first or [])), mimetype="text/event-stream")
+class Writer(Protocol):
+    """Writes one stream, in the words of one API."""
+
+    def frames(self, event: TurnEvent) -> Iterator[bytes]:
+        """What is to be said of this event."""
+
+    def rest(self) -> Iterator[bytes]:
+        """What is to be said when there are no more."""
+
+    def failure(self, error: BaseException) -> bytes:
+        """How it is told that the turn failed, in the middle of the stream."""
+
+    def left(self) -> None:
+        """The client went before the end."""
+
+
+def stream_reply(reading: Reading, begun: Sequence[TurnEvent], writer: Writer) -> Response:
+    """The reply that begins with these events, and goes on with what is read."""
+    frames = encode_stream(reading, begun, writer)
+    reply = Response(stream_with_context(frames), mimetype="text/event-stream")
     # Proxies are asked not to collect the words.
     reply.headers["X-Accel-Buffering"] = "no"
     return reply
 
 
-def _encode(reading: Reading, first: Sequence[TurnEvent]) -> Iterator[bytes]:
-    number = 0
-    events: Sequence[TurnEvent] | None = first
+def encode_stream(reading: Reading, begun: Sequence[TurnEvent], writer: Writer) -> Iterator[bytes]:
+    """The bytes of the stream. While nothing happens a comment keeps the connection awake."""
+    events: Sequence[TurnEvent] | None = begun
     try:
         while events is not None:
-            frames = []
-            for event in events:
-                number += 1
-                frames.append(_frame(number, *_named(event)))
-            yield b"".join(frames) or KEEP_ALIVE
+            frames = b"".join(frame for event in events for frame in writer.frames(event))
+            if frames or not events or events is begun:
+                yield frames or KEEP_ALIVE
             events = reading.take(KEEP_ALIVE_SECONDS)
+        if frames := b"".join(writer.rest()):
+            yield frames
     except GeneratorExit:
+        writer.left()
         raise
     except BaseException as exc:
-        yield _frame(number + 1, "error", error_event(exc))
+        yield writer.failure(exc)
     finally:
         reading.desert()
 
 
-def _named(event: TurnEvent) -> tuple[str, JSON]:
-    if isinstance(event, Delta):
-        return "delta", {"text": event.text}
-    if isinstance(event, Held):
-        return "session", {
-            "session_id": event.session_id,
-            "conversation_id": event.conversation_id,
-            "turn_id": event.turn_id,
-            "created": event.created,
-        }
-    assert isinstance(event, Done)
-    return "done", event.reply.as_dict()
+def event_stream(reading: Reading) -> Response:
+    """The stream of POST /workflow, once its first event is there: until then an error is a plain HTTP error."""
+    return stream_reply(reading, reading.take() or [], TurnWriter())
 
 
-def _frame(number: int, name: str, data: JSON) -> bytes:
-    return b"event: %b\nid: %d\ndata: %b\n\n" % (name.encode(), number, orjson.dumps(data))
+class TurnWriter:
+    """The gateway's own events, numbered: session, delta, and done or error."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def frames(self, event: TurnEvent) -> Iterator[bytes]:
+        if isinstance(event, Delta):
+            yield self._frame("delta", DeltaEvent(text=event.text))
+        elif isinstance(event, Held):
+            told = SessionEvent(
+                session_id=event.session_id,
+                conversation_id=event.conversation_id,
+                turn_id=event.turn_id,
+                created=event.created,
+            )
+            yield self._frame("session", told)
+        elif isinstance(event, Done):
+            yield self._frame("done", event.reply.as_dict())
+
+    def rest(self) -> Iterator[bytes]:
+        return iter(())
+
+    def failure(self, error: BaseException) -> bytes:
+        return self._frame("error", error_event(error))
+
+    def left(self) -> None:
+        """The turn goes on, and whoever asks for it later finds it."""
+
+    def _frame(self, name: str, data: Mapping[str, object]) -> bytes:
+        self._number += 1
+        return b"event: %b\nid: %d\ndata: %b\n\n" % (name.encode(), self._number, orjson.dumps(data))

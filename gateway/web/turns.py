@@ -6,27 +6,26 @@ from flask import Blueprint, Response
 
 from gateway.errors import GatewayError, NotFoundError, TurnLostError
 from gateway.model import ANSWERED, JSON, TurnRecord
-from gateway.settle import Settled
-from gateway.web import fields, query
-from gateway.web.api import bodies
+from gateway.turn.recovery import Settled
+from gateway.web.handlers import serve
 from gateway.web.lookup import readable_session_of
-from gateway.web.requests import gateway, json_reply, parse_body
+from gateway.web.queries import TurnsQuery
+from gateway.web.reference import turns as routes
+from gateway.web.requests import gateway, json_reply
 
-blueprint = Blueprint("turns", __name__, url_prefix="/sessions/<session_id>")
+blueprint = Blueprint("turns", __name__)
 
 MOST_LOOKED_UP = 5
 """Of how many turns one page looks up what became of them: each is a question to the provider."""
 
 
-@blueprint.get("/turns")
-def turns(session_id: str) -> Response:
+@serve(blueprint, routes.LIST_TURNS)
+def turns(session_id: str, query: TurnsQuery) -> Response:
     """The recorded turns, newest first, never their texts. Of the newest that a crash cut off it is looked up what
     became of them; reading takes no turn of the session's."""
-    asked = query.parse_query(("limit", "after"))
-    most, after = query.limit(asked), query.optional_cursor(asked)
     key = readable_session_of(session_id).key
-    found = gateway().sessions.turns(key, limit=most + 1, after=after)
-    page, more = found[:most], len(found) > most
+    found = gateway().sessions.turns(key, limit=query.limit + 1, after=query.after)
+    page, more = found[: query.limit], len(found) > query.limit
     in_doubt = [record.turn_id for record in page if record.in_doubt][:MOST_LOOKED_UP]
     return json_reply(
         {
@@ -38,10 +37,9 @@ def turns(session_id: str) -> Response:
     )
 
 
-@blueprint.get("/turns/<turn_id>")
+@serve(blueprint, routes.READ_TURN)
 def turn(session_id: str, turn_id: str) -> Response:
     """The turn's record and, when it left one, its reply, fetched from the provider."""
-    query.parse_query()
     record = gateway().sessions.turn_record(readable_session_of(session_id).key, turn_id)
     if record is None:
         raise NotFoundError("There is no such turn in this session.")
@@ -55,10 +53,8 @@ def turn(session_id: str, turn_id: str) -> Response:
     return json_reply(shown)
 
 
-@blueprint.post("/pending_calls/cancel")
+@serve(blueprint, routes.CANCEL_PENDING_CALLS)
 def cancel_pending_calls(session_id: str) -> Response:
-    query.parse_query()
-    fields.only(parse_body(required=False), bodies.Nothing)
     calls = gateway().cancel_pending_calls(readable_session_of(session_id).key)
     return json_reply({"session_id": session_id, "cancelled": calls})
 

@@ -4,13 +4,13 @@ word for word as what is not there."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.errors import ConversationGoneError, InvalidRequestError, NotFoundError
 from gateway.history.items import parse_item_id
-from gateway.model import JSON, Session, SessionKey, Status, parse_session_id
+from gateway.model import Session, SessionKey, Status, parse_session_id
 from gateway.providers.base import all_items
 from gateway.sessions.values import ResponseOwner
 from gateway.turn import Gateway
@@ -24,14 +24,6 @@ ONE_BY_ONE = 5
 """Up to so many items are asked for one by one; for more the history is read through."""
 
 _MADE_HERE = re.compile(r"sess_[0-9a-f]{32}\Z")
-
-
-def parse_conversation(body: JSON) -> str | None:
-    """The session that a body names by `conversation`; None for none."""
-    given = body.get("conversation")
-    if given is None:
-        return None
-    return parse_session_id(given.get("id") if isinstance(given, dict) else given, param="conversation")
 
 
 def writable_key(session_id: str, *, restart: bool = False) -> SessionKey:
@@ -50,14 +42,6 @@ def session_now(session_id: str) -> Session | None:
 
 
 # --- Items -------------------------------------------------------------------------------------------------
-
-
-def posted_items(value: object, param: str) -> list[JSON]:
-    """Items as they came, as far as the wall has to know them."""
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise InvalidRequestError(f"{param} must be a list of objects.", param=param)
-    account_ids.check_ids(value, param)
-    return value
 
 
 def ids_in(items: object, param: str) -> list[str]:
@@ -135,6 +119,12 @@ def _can_be(item_id: str) -> bool:
     return True
 
 
+def ids_given_in(response: Mapping[str, Any]) -> list[str]:
+    """What the caller may name again once it has this response: the items of the output, and what they name."""
+    output = response.get("output") or ()
+    return [*(item["id"] for item in output if item.get("id")), *account_ids.ids_given(output)]
+
+
 # --- Responses ---------------------------------------------------------------------------------------------
 
 
@@ -151,10 +141,8 @@ def own_response(response_id: str) -> ResponseOwner:
     return owner
 
 
-def check_previous(response_id: object) -> None:
+def check_previous(response_id: str) -> None:
     """`NotFoundError` unless this is a response of the caller's own."""
-    if not isinstance(response_id, str):
-        raise InvalidRequestError("previous_response_id must be a text.", param="previous_response_id")
     found_or(previous_not_found(response_id), lambda: own_response(response_id))
 
 

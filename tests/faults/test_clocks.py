@@ -7,8 +7,7 @@ import pytest
 
 from gateway.errors import TurnBusyError
 from gateway.model import SessionKey, TurnState
-from gateway.sessions import Lifetime, SessionManager, open_sessions
-from gateway.sessions.base import Filter
+from gateway.sessions import Filter, Lifetime, SessionManager, open_sessions
 from gateway.testing.waiting import Clock
 from tests.conftest import StoreAddress
 

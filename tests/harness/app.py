@@ -71,7 +71,7 @@ class House:
 
     def __init__(self, sessions: SessionManager, provider: Provider, **settings: Any) -> None:
         self.provider = FaultyProvider(provider)
-        chosen = Settings(**{"model": "demo", "busy_wait_seconds": 2.0, **settings})
+        chosen = Settings(**{"model": "demo", **settings})
         self.app: GatewayApp = create_app(chosen, sessions, self.provider)  # type: ignore[arg-type]
         # Rounds are the tests' own to call.
         self.app.sweeper.stop()

@@ -14,8 +14,11 @@ from flask import Flask
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from gateway.web.api.routes import HEADERS, Route
-from gateway.web.api.table import ROUTES
+from gateway.web.queries import ResponseHeaders, VersionHeaders
+from gateway.web.reference.sessions import MAKE
+from gateway.web.reference.turns import RUN_WORKFLOW
+from gateway.web.reference.v1 import CREATE_RESPONSE
+from gateway.web.routes import Route, route_of
 
 SESSION = "fuzzed"
 """A session that is there when a request is sent."""
@@ -260,7 +263,7 @@ ODD_HEADERS = {
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "get", "X" * 100]
 
-_ROUTES = {(route.endpoint, route.method): route for route in ROUTES}
+_HEADERS = [*ResponseHeaders.__struct_encode_fields__, *VersionHeaders.__struct_encode_fields__]
 
 
 @dataclass
@@ -291,6 +294,7 @@ class Fuzzer:
     def __init__(self, app: Flask, seed: int) -> None:
         self._rules = sorted(app.url_map.iter_rules(), key=lambda rule: (rule.rule, sorted(rule.methods or ())))
         self._random = Random(seed)
+        self._app = app
 
     def attempts(self, rounds: int) -> Iterator[Attempt]:
         for _ in range(rounds):
@@ -301,13 +305,13 @@ class Fuzzer:
 
     def _at(self, rule: Rule, method: str) -> Iterator[Attempt]:
         pick = self._random.choice
-        route = _ROUTES.get((rule.endpoint, method))
+        route = route_of(self._app, rule.endpoint)
         path, body = self._path(rule), self._valid_body(route)
         for name in self._fields(route):
             yield self._attempt(method, path, body=_encode({**body, name: pick(VALUES)}))
             if name in ("input", "items"):
                 yield self._attempt(method, path, body=_encode({**body, name: self._odd_items()}))
-        if (rule.endpoint, method) == ("v1.responses.create", "POST"):
+        if route is CREATE_RESPONSE:
             for schema in [self._odd_schema() for _ in range(10)]:
                 yield from self._with_schema(path, body, schema)
         two = {pick(self._fields(route)): pick(VALUES) for _ in range(2)}
@@ -318,7 +322,7 @@ class Fuzzer:
             value = quote(pick(TEXTS), safe="").encode()
             query = pick(QUERIES) if name is None else b"%b=%b" % (name.encode(), value)
             yield self._attempt(method, path, query=query, body=_encode(body))
-        for name in {pick(list(ODD_HEADERS)), pick(list(ODD_HEADERS)), pick(list(HEADERS))}:
+        for name in {pick(list(ODD_HEADERS)), pick(list(ODD_HEADERS)), pick(_HEADERS)}:
             yield self._attempt(method, path, headers={name: pick(ODD_HEADERS[name])}, body=_encode(body))
 
     def _attempt(self, method: str, path: bytes, *, headers: dict[str, str] | None = None, **parts: bytes) -> Attempt:
@@ -360,22 +364,22 @@ class Fuzzer:
             yield self._attempt("POST", path, body=_encode({**body, **asked}))
 
     @staticmethod
-    def _valid_body(route: Route | None) -> dict[str, Any]:
-        body = dict(route.example or {}) if route else {}
+    def _valid_body(route: Route) -> dict[str, Any]:
+        body = dict(route.example or {})
         # No other sessions than the one that is there: what is asked of it goes all the way.
-        if "session_id" in body and route and route.endpoint in ("workflow.run", "sessions.make"):
+        if "session_id" in body and (route is RUN_WORKFLOW or route is MAKE):
             body["session_id"] = SESSION
         if "conversation" in body:
             body["conversation"] = SESSION
         return body
 
     @staticmethod
-    def _fields(route: Route | None) -> list[str]:
-        return [*(route.body.__annotations__ if route and route.body else ()), "unknown"]
+    def _fields(route: Route) -> list[str]:
+        return [*(route.body.__struct_fields__ if route.body else ()), "unknown"]
 
     @staticmethod
-    def _parameters(route: Route | None) -> list[str]:
-        return list(route.query.__annotations__) if route and route.query else []
+    def _parameters(route: Route) -> list[str]:
+        return list(route.query.__struct_fields__) if route.query else []
 
 
 def _encode(value: object) -> bytes:

@@ -148,8 +148,8 @@ def turns_before(sessions: SessionManager, session_id: str) -> int:
     key = SessionKey("", session_id)
     ticket = TurnRecord(new_turn_id(), *key)
     try:
-        return sessions._enter(ticket, queue_limit=10_000).before
+        return sessions.store.tickets.enter(ticket, queue_limit=10_000).before
     except GatewayError:
         return -1
     finally:
-        sessions._withdraw(key, ticket.turn_id)
+        sessions.store.tickets.withdraw(key, ticket.turn_id)

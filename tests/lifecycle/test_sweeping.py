@@ -1,157 +1,163 @@
-"""The sweeper: bounded rounds, one at a time, and nothing that fails holds up the rest."""
+"""The sweeper: all processes erase, and nothing that fails holds up the rest."""
 
 import logging
 import threading
-from typing import Any
 
 import pytest
 
 from gateway.errors import StoreUnavailableError
 from gateway.lifecycle import sweeping
 from gateway.lifecycle.erasures import Eraser
-from gateway.lifecycle.sweeping import ERASURES_A_ROUND, SWEEPERS_TURN, Sweeper
+from gateway.lifecycle.sweeping import CLAIM_MS, CLAIMED, FAILURES_A_ROUND, Sweeper
 from gateway.model import SessionKey
-from gateway.sessions import Lifetime, SessionManager, open_sessions
+from gateway.sessions import SessionManager
 from gateway.testing.waiting import Clock
-from tests.conftest import StoreAddress
 from tests.harness.support import eventually
+from tests.lifecycle.graveyard import Graveyard, bury
 
-IDLE_SECONDS = 60.0
-
-
-class Graveyard:
-    """A provider that deletes what it is told to, apart from `stuck`."""
-
-    def __init__(self) -> None:
-        self.deleted: list[str] = []
-        self.stuck: set[str] = set()
-        self.broken = False
-
-    def list_items(self, conversation_id: str, **options: Any) -> dict[str, Any]:
-        if self.broken:
-            raise KeyError("what no provider should do")
-        return {"data": []}
-
-    def delete_conversation(self, conversation_id: str) -> None:
-        from gateway.errors import ProviderError
-
-        if conversation_id in self.stuck:
-            raise ProviderError()
-        self.deleted.append(conversation_id)
+DAY_SECONDS = 24 * 3600
+ROUND_SECONDS = 30
 
 
-@pytest.fixture
-def provider() -> Graveyard:
-    return Graveyard()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(clock: Clock) -> Any:
-    with open_sessions("memory:", clock=clock, lifetime=Lifetime(IDLE_SECONDS), erase_expired=True) as sessions:
-        yield sessions
-
-
-@pytest.fixture
-def sweeper(store: SessionManager, provider: Graveyard) -> Sweeper:
-    return Sweeper(Eraser(store, provider))  # type: ignore[arg-type]
-
-
-def bury(store: SessionManager, number: int) -> None:
-    """A session that is to be erased."""
-    with store.turn(SessionKey("", f"s-{number}")) as turn:
-        turn.bind(f"conv_{number}")
-        store.begin_erasure(turn)
+# --- Erasing ---------------------------------------------------------------------------------------------------
 
 
 def test_those_that_fail_do_not_hold_up_the_others(
-    store: SessionManager, provider: Graveyard, sweeper: Sweeper, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    store: SessionManager, graveyard: Graveyard, sweeper: Sweeper, clock: Clock
 ) -> None:
-    monkeypatch.setattr(sweeping, "ERASURES_A_ROUND", 4)
-    for number in range(12):
+    for number in range(13):
         bury(store, number)
-        clock.advance(1)
-    provider.stuck = {f"conv_{number}" for number in range(6)}
-    for _ in range(6):
+        clock.advance(0.1)
+    graveyard.stuck = {f"conv_{number}" for number in range(12)}
+    for _ in range(8):
+        clock.advance(ROUND_SECONDS)
         sweeper.sweep()
-    assert provider.deleted == [f"conv_{number}" for number in range(6, 12)]
-    assert len(store.erasures()) == 6
-    assert sweeper.totals.erased == 6
-    assert sweeper.totals.failed >= 6
-    provider.stuck.clear()
-    for _ in range(2):
+    assert graveyard.deleted == ["conv_12"]
+    assert (sweeper.totals.erased, len(store.erasures())) == (1, 12)
+    graveyard.stuck.clear()
+    clock.advance(DAY_SECONDS)
+    for _ in range(3):
         sweeper.sweep()
     assert not store.erasures()
 
 
-def test_a_round_is_bounded_and_gives_up_on_a_provider_that_is_away(
-    store: SessionManager, provider: Graveyard, sweeper: Sweeper, clock: Clock, monkeypatch: pytest.MonkeyPatch
+def test_one_that_fails_for_good_is_tried_less_and_less(
+    store: SessionManager, graveyard: Graveyard, sweeper: Sweeper, clock: Clock
 ) -> None:
-    monkeypatch.setattr(sweeping, "EXPIRED_A_ROUND", 7)
-    for number in range(ERASURES_A_ROUND + 5):
+    bury(store, 1)
+    graveyard.stuck = {"conv_1"}
+    for _ in range(DAY_SECONDS // ROUND_SECONDS):
+        sweeper.sweep()
+        clock.advance(ROUND_SECONDS)
+    first_day = len(graveyard.tried)
+    assert 5 < first_day < 15
+    for _ in range(10):
+        clock.advance(DAY_SECONDS)
+        sweeper.sweep()
+    # And never less than once a day.
+    assert len(graveyard.tried) >= first_day + 9
+
+
+def test_what_failed_in_one_process_is_let_rest_by_all(
+    store: SessionManager, graveyard: Graveyard, sweeper: Sweeper, eraser: Eraser
+) -> None:
+    bury(store, 1)
+    graveyard.stuck = {"conv_1"}
+    assert sweeper.sweep().failed == 1
+    another = Sweeper(eraser)
+    assert another.sweep().failed == 0
+    assert graveyard.tried == ["conv_1"]
+
+
+def test_all_processes_erase_and_no_two_the_same(
+    store: SessionManager, graveyard: Graveyard, sweeper: Sweeper, eraser: Eraser
+) -> None:
+    for number in range(2 * CLAIMED):
         bury(store, number)
-    for number in range(10):
-        with store.turn(SessionKey("", f"old-{number}")) as turn:
-            turn.bind(f"conv_old_{number}")
-    clock.advance(IDLE_SECONDS)
-    first = sweeper.sweep()
-    assert first is not None
-    assert (first.expired, first.erased) == (7, ERASURES_A_ROUND)
-    provider.stuck = {erasure.conversation_id for erasure in store.erasures()}
-    second = sweeper.sweep()
-    assert second is not None
-    assert (second.expired, second.erased, second.failed) == (3, 0, 3)
+    another = Sweeper(eraser)
+    swept = []
+
+    def sweep_too(gone_id: str) -> None:
+        if not swept:
+            swept.append(None)
+            swept[0] = another.sweep()  # type: ignore[call-overload]
+
+    graveyard.before = sweep_too
+    assert sweeper.sweep().erased == CLAIMED
+    assert another.totals.erased == CLAIMED
+    assert sorted(graveyard.tried) == sorted(set(graveyard.tried))
+
+
+def test_what_a_process_claimed_that_died_is_taken_by_the_next(
+    store: SessionManager, sweeper: Sweeper, clock: Clock
+) -> None:
+    bury(store, 1)
+    assert len(store.claim_erasures(CLAIMED, store.now() + CLAIM_MS)) == 1
+    assert sweeper.sweep().erased == 0
+    clock.advance(CLAIM_MS / 1000)
+    assert sweeper.sweep().erased == 1
+
+
+def test_a_provider_that_is_away_ends_the_round_and_the_rest_is_anybodys(
+    store: SessionManager, graveyard: Graveyard, sweeper: Sweeper, eraser: Eraser
+) -> None:
+    for number in range(CLAIMED):
+        bury(store, number)
+    graveyard.stuck = {erasure.conversation_id for erasure in store.erasures()}
+    done = sweeper.sweep()
+    assert (done.erased, done.failed) == (0, FAILURES_A_ROUND)
+    graveyard.stuck.clear()
+    assert Sweeper(eraser).sweep().erased == CLAIMED - FAILURES_A_ROUND
+
+
+def test_what_takes_longer_than_a_process_has_is_left_to_the_next(
+    store: SessionManager, graveyard: Graveyard, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury(store, 1)
+    monkeypatch.setattr(sweeping, "WORK_SECONDS", 0.0)
+    assert (sweeper.sweep().failed, graveyard.tried) == (0, [])
+    monkeypatch.undo()
+    assert sweeper.sweep().erased == 1
 
 
 def test_a_defect_in_one_erasure_does_not_end_the_sweeping(
-    store: SessionManager, provider: Graveyard, sweeper: Sweeper
+    store: SessionManager, graveyard: Graveyard, sweeper: Sweeper, clock: Clock
 ) -> None:
     bury(store, 1)
-    provider.broken = True
+    bury(store, 2)
+
+    def break_down(gone_id: str) -> None:
+        if gone_id == "conv_1":
+            raise KeyError("what no provider should do")
+
+    graveyard.before = break_down
     done = sweeper.sweep()
-    assert done is not None
-    assert done.failed == 1
-    provider.broken = False
-    done = sweeper.sweep()
-    assert done is not None
-    assert done.erased == 1
+    assert (done.failed, done.erased) == (1, 1)
+    graveyard.before = lambda gone_id: None
+    assert sweeper.sweep().erased == 0
+    clock.advance(ROUND_SECONDS)
+    assert sweeper.sweep().erased == 1
 
 
 def test_one_that_somebody_else_is_erasing_is_left_to_them(
-    store: SessionManager, provider: Graveyard, sweeper: Sweeper
+    store: SessionManager, graveyard: Graveyard, sweeper: Sweeper, clock: Clock
 ) -> None:
-    bury(store, 1)
-    with store.turn(SessionKey("", "s-1"), erasing=True):
+    with store.turn(SessionKey("", "ann")) as turn:
+        turn.bind("conv_ann")
+        turn.begin_erasure()
+        clock.advance(CLAIM_MS / 1000)
         done = sweeper.sweep()
-    assert done is not None
-    assert (done.erased, done.failed, provider.deleted) == (0, 0, [])
+    assert (done.erased, done.failed, graveyard.tried) == (0, 0, [])
+    clock.advance(CLAIM_MS / 1000)
+    assert sweeper.sweep().erased == 1
+    assert store.get(SessionKey("", "ann")) is None
 
 
-def test_one_process_of_a_store_sweeps_at_a_time(store_address: StoreAddress, provider: Graveyard) -> None:
-    options: dict[str, Any] = {"prefix": store_address.prefix}
-    with open_sessions(store_address.url, **options) as here:
-        there = open_sessions(store_address.url, **options) if store_address.shared else here
-        sweeper = Sweeper(Eraser(there, provider))  # type: ignore[arg-type]
-        with here.turn(SWEEPERS_TURN, wait_seconds=0):
-            assert sweeper.sweep() is None
-        assert sweeper.sweep() is not None
-        there.close()
-
-
-def test_no_client_can_name_the_sweepers_turn() -> None:
-    from gateway.errors import InvalidSessionIdError
-    from gateway.model import parse_session_id
-
-    with pytest.raises(InvalidSessionIdError):
-        parse_session_id(SWEEPERS_TURN.session_id)
+# --- The whole -------------------------------------------------------------------------------------------------
 
 
 def test_a_round_that_did_something_says_so_in_one_line_without_names(
-    store: SessionManager, sweeper: Sweeper, provider: Graveyard, caplog: pytest.LogCaptureFixture
+    store: SessionManager, sweeper: Sweeper, graveyard: Graveyard, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     sweeper.sweep()
@@ -162,47 +168,42 @@ def test_a_round_that_did_something_says_so_in_one_line_without_names(
         "swept: 0 sessions expired, 1 conversations erased (0 items, 0 responses), 0 erasures failed"
     ]
     bury(store, 2)
-    provider.stuck = {"conv_2"}
+    graveyard.stuck = {"conv_2"}
     sweeper.sweep()
     assert "provider_error" in caplog.text
     assert "conv_2" not in caplog.text
     assert "s-2" not in caplog.text
 
 
-def test_the_thread_sweeps_when_woken_survives_failures_and_ends(
-    store: SessionManager, provider: Graveyard, monkeypatch: pytest.MonkeyPatch
+def test_the_thread_sweeps_survives_failures_and_ends(
+    store: SessionManager, eraser: Eraser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweeper = Sweeper(Eraser(store, provider), period_seconds=3600)  # type: ignore[arg-type]
+    sweeper = Sweeper(eraser, period_seconds=0.01)
     asked = threading.Event()
-    expire = store.expire
 
-    def away(**options: Any) -> int:
+    def away(*args: object) -> int:
         asked.set()
         raise StoreUnavailableError()
 
-    monkeypatch.setattr(store, "expire", away)
-    sweeper.start()
-    sweeper.wake()
-    assert eventually(asked.is_set)
-    monkeypatch.setattr(store, "expire", expire)
+    with monkeypatch.context() as outage:
+        outage.setattr(store, "expire", away)
+        outage.setattr(store, "claim_erasures", away)
+        sweeper.start()
+        assert eventually(asked.is_set)
     bury(store, 1)
-    eventually(lambda: sweeper.wake() or sweeper.totals.erased == 1)  # type: ignore[func-returns-value]
+    eventually(lambda: sweeper.totals.erased == 1)
     sweeper.stop()
     sweeper.join(10)
     assert sweeper._thread is not None
     assert not sweeper._thread.is_alive()
 
 
-def test_work_that_is_left_is_done_without_waiting_for_the_period(
-    store: SessionManager, provider: Graveyard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sweeping, "ERASURES_A_ROUND", 2)
-    monkeypatch.setattr(sweeping, "SOON_SECONDS", 0.01)
-    for number in range(7):
+def test_work_that_is_left_is_done_without_waiting_for_the_period(store: SessionManager, eraser: Eraser) -> None:
+    for number in range(3 * CLAIMED):
         bury(store, number)
-    sweeper = Sweeper(Eraser(store, provider), period_seconds=3600)  # type: ignore[arg-type]
+    sweeper = Sweeper(eraser, period_seconds=3600)
+    sweeper.sweep()
     sweeper.start()
-    sweeper.wake()
-    eventually(lambda: sweeper.totals.erased == 7)
+    eventually(lambda: sweeper.totals.erased == 3 * CLAIMED)
     sweeper.stop()
     sweeper.join(10)

@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import TurnLostError
 from gateway.model import SessionKey
 from gateway.sessions import Lifetime, SessionManager, open_sessions
-from gateway.sessions.base import Standing
+from gateway.sessions.values import Standing
 from gateway.testing import OneProcessContract, SessionManagerContract, StoreAddress
 from gateway.testing.processes import Crew
 from gateway.testing.waiting import Clock
@@ -31,13 +31,13 @@ def found_by(*tests: str):
 @found_by("turns_of_a_session_run_one_at_a_time", "threads_that_ask_for_the_first_turn_at_once_share_one_conversation")
 def everybody_holds_the_session(store):
     fences = itertools.count(1)
-    enter = store._enter
+    enter = store.store.tickets.enter
 
     def enter_and_hold(record, *, queue_limit):
         enter(record, queue_limit=1000)
         return Standing(0, next(fences))
 
-    store._enter = enter_and_hold
+    store.store.tickets.enter = enter_and_hold
 
 
 @found_by("a_turn_that_is_not_renewed_is_lost_with_its_lease", "every_step_of_a_lost_turn_is_refused")
@@ -51,15 +51,19 @@ def a_lost_turn_is_not_told(store):
 
         return write
 
-    for name in ("_bind", "_write", "_finish", "_begin_erasure", "_forget"):
-        setattr(store, name, ignoring(getattr(store, name)))
+    parts = store.store
+    for part, verb in (
+        *((parts.sessions, "bind"), (parts.records, "write"), (parts.records, "finish")),
+        *((parts.erasures, "begin"), (parts.sessions, "forget")),
+    ):
+        setattr(part, verb, ignoring(getattr(part, verb)))
 
 
 @found_by("a_turn_that_is_not_renewed_is_lost_with_its_lease", "leaving_twice_frees_nobody_else")
 def leaving_frees_whoever_holds(store):
-    withdraw = store._withdraw
+    withdraw = store.store.tickets.withdraw
     holders = {}
-    enter, poll = store._enter, store._poll
+    enter, poll = store.store.tickets.enter, store.store.tickets.poll
 
     def entered(record, *, queue_limit):
         standing = enter(record, queue_limit=queue_limit)
@@ -73,13 +77,13 @@ def leaving_frees_whoever_holds(store):
             holders[key] = turn_id
         return standing
 
-    store._enter, store._poll = entered, polled
-    store._withdraw = lambda key, turn_id: withdraw(key, holders.get(key, turn_id))
+    store.store.tickets.enter, store.store.tickets.poll = entered, polled
+    store.store.tickets.withdraw = lambda key, turn_id: withdraw(key, holders.get(key, turn_id))
 
 
 @found_by("a_turn_is_kept_longer_than_its_lease", "only_live_tickets_are_renewed")
 def nothing_is_renewed(store):
-    store._renew = store._keeper._renew = lambda tickets: set()
+    store.store.tickets.renew = lambda tickets: set()
 
 
 @found_by("ids_that_look_alike_are_different_sessions")
@@ -90,106 +94,113 @@ def ids_are_folded(store):
 
 @found_by("another_mapping_is_overwritten_only_for_one_who_says_so", "of_many_only_those_that_differ_are_refused")
 def whatever_is_put_is_written(store):
-    put = store._put
-    store._put = lambda sessions, over: put(sessions, True)
+    put = store.put
+    store.put = lambda sessions, *, replace=False: put(sessions, replace=True)
 
 
 @found_by("what_is_put_keeps_every_field_and_is_listed", "a_later_state_of_the_same_mapping_takes_its_place")
 def what_is_put_loses_a_field(store):
-    put = store._put
-    store._put = lambda sessions, over: put([replace(session, turns=0) for session in sessions], over)
+    put = store.store.sessions.put
+    store.store.sessions.put = lambda changes: put([(found, replace(session, turns=0)) for found, session in changes])
 
 
 @found_by("what_something_else_has_bound_stays_bound")
 def a_binding_is_taken_for_ours(store):
-    bind = store._bind
+    bind = store.store.sessions.bind
 
     def bound(turn_id, session, **options):
         bind(turn_id, session, **options)
         return session
 
-    store._bind = bound
+    store.store.sessions.bind = bound
 
 
 @found_by("a_stale_swap_is_refused")
 def the_last_editor_wins(store):
-    swap = store._swap
-    store._swap = lambda old, new: swap(store._get(old.key), new) or True
+    swap = store.store.sessions.swap
+
+    def swapped(session):
+        now = store.store.sessions.get(session.key)
+        return swap(replace(session, revision=now.revision, conversation_id=now.conversation_id)) or True
+
+    store.store.sessions.swap = swapped
 
 
 @found_by("finishing_twice_changes_nothing", "a_finish_outlasts_a_store_that_is_away_for_a_moment")
 def a_turn_counts_as_often_as_it_ends(store):
     counts = itertools.count(1)
-    finish = store._finish
-    get = store._get
+    finish = store.store.records.finish
+    get = store.store.sessions.get
 
-    def finished(record, session):
+    def finished(record, use):
         next(counts)
-        finish(record, session)
+        finish(record, use)
 
-    store._finish = finished
-    store._get = lambda key: (session := get(key)) and replace(session, turns=next(counts))
+    store.store.records.finish = finished
+    store.store.sessions.get = lambda key: (session := get(key)) and replace(session, turns=next(counts))
 
 
 @found_by("the_key_of_an_ended_turn_is_taken")
 def keys_are_forgotten(store):
-    enter = store._enter
-    store._enter = lambda record, **options: enter(replace(record, idempotency_key=None), **options)
+    enter = store.store.tickets.enter
+    store.store.tickets.enter = lambda record, **options: enter(replace(record, idempotency_key=None), **options)
 
 
 @found_by("a_prefix_is_taken_letter_by_letter", "filters_alone_and_together")
 def a_prefix_is_ignored(store):
-    listed = store._list
-    store._list = lambda wanted, limit, after: listed(replace(wanted, prefix=""), limit, after)
+    listed = store.store.sessions.page
+    store.store.sessions.page = lambda wanted, limit, after: listed(replace(wanted, prefix=""), limit, after)
 
 
 @found_by("a_session_used_between_pages_is_at_most_missed", "a_long_listing_is_complete")
 def pages_begin_again(store):
-    listed = store._list
+    listed = store.store.sessions.page
     pages = itertools.count()
-    store._list = lambda wanted, limit, after: listed(wanted, limit, after if next(pages) % 2 == 0 else None)
+    store.store.sessions.page = lambda wanted, limit, after: listed(
+        wanted, limit, after if next(pages) % 2 == 0 else None
+    )
 
 
 @found_by("it_does_not_expire_during_a_turn")
 def sessions_expire_during_turns(store):
-    store._held = lambda key: False
+    store.store.tickets.is_held = lambda key: False
 
 
 @found_by("a_turn_renews_it_and_reading_does_not")
 def turns_do_not_renew(store):
-    finish = store._finish
-    store._finish = lambda record, session: finish(record, session and replace(session, expires_at=store.now() + 1000))
+    finish = store.store.records.finish
+    store.store.records.finish = lambda record, use: finish(record, use and use._replace(expires_at=store.now() + 1000))
 
 
 @found_by("the_session_has_its_new_name_only", "its_turns_go_with_it")
 def a_rename_does_nothing(store):
-    store._rename = lambda turn_id, other_turn_id, old, new: None
+    store.store.sessions.rename = lambda *args: True
 
 
 @found_by("finishing_removes_the_session_and_its_turns")
 def an_erasure_leaves_the_mapping(store):
-    finish = store._finish_erasure
-    store._finish_erasure = lambda erasure: finish(replace(erasure, whole=False))
+    finish = store.store.erasures.finish
+    store.store.erasures.finish = lambda erasure: finish(replace(erasure, whole=False))
 
 
 @found_by("a_revoked_key_is_gone_and_its_name_is_free")
 def keys_are_kept_in_memory(store):
-    find = store._find_key
+    find = store.store.owners.find_key
     seen = {}
-    store._find_key = lambda name: seen.get(name) or seen.setdefault(name, find(name))
+    store.store.owners.find_key = lambda name: seen.get(name) or seen.setdefault(name, find(name))
 
 
 @found_by("a_name_is_one_keys_alone", "of_those_who_make_a_key_of_the_same_name_one_succeeds")
 def the_last_key_of_a_name_wins(store):
-    add = store._add_key
-    store._add_key = lambda key: add(key) or (store._remove_key(key.name), add(key))[1]
+    add = store.store.owners.add_key
+    store.store.owners.add_key = lambda key: add(key) or (store.store.owners.remove_key(key.name), add(key))[1]
 
 
 @found_by("names_that_look_alike_are_different_keys")
 def names_of_keys_are_folded(store):
-    add, find = store._add_key, store._find_key
-    store._add_key = lambda key: add(replace(key, name=key.name.lower()))
-    store._find_key = lambda name: find(name.lower())
+    add, find = store.store.owners.add_key, store.store.owners.find_key
+    store.store.owners.add_key = lambda key: add(replace(key, name=key.name.lower()))
+    store.store.owners.find_key = lambda name: find(name.lower())
 
 
 def run(contract: type, test: str, open_store, tmp_path, **more):

@@ -8,7 +8,8 @@ import pytest
 from gateway import open_sessions
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.model import SessionKey
-from gateway.sessions import SessionManager, schemes
+from gateway.sessions import SessionManager
+from gateway.sessions.schemes import known_schemes
 
 SECRET = "hunter2-and-a-half"
 KEY = SessionKey("", "s")
@@ -27,7 +28,7 @@ def refusal(url, **options):
 
 def test_every_scheme_of_the_house_is_known():
     wanted = {"memory", "json", "sqlite", "postgresql", "postgres", "mysql", "mariadb"}
-    assert wanted | {"redis", "rediss", "redis+sentinel"} <= set(schemes())
+    assert wanted | {"redis", "rediss", "redis+sentinel"} <= set(known_schemes())
 
 
 @pytest.mark.parametrize("url", ["", "sessions.json", "redis", "/tmp/sessions.db"])
@@ -41,7 +42,7 @@ def test_what_has_no_scheme_is_no_url(url):
 def test_an_unknown_scheme_is_named_and_so_are_the_known_ones(scheme):
     line = refusal(f"{scheme}://user:{SECRET}@127.0.0.1/db")
     assert repr(scheme) in line
-    assert all(known in line for known in schemes())
+    assert all(known in line for known in known_schemes())
 
 
 @pytest.mark.parametrize("url", ["MEMORY:", "JSON:{}/sessions.json", "SQLITE:///{}/sessions.db"])
@@ -121,9 +122,9 @@ def test_a_missing_driver_is_named_with_the_extra_to_install(monkeypatch, scheme
 
 def test_another_package_can_offer_a_scheme(monkeypatch, tmp_path):
     (tmp_path / "offered_store.py").write_text(
-        "from gateway.sessions import open_sessions\n\n\n"
-        "def open_offered(url, *, prefix, **options):\n"
-        "    store = open_sessions('memory:', prefix=prefix, **options)\n"
+        "from gateway.sessions.schemes import open_store\n\n\n"
+        "def open_offered(url, *, prefix, terms):\n"
+        "    store = open_store('memory:', prefix=prefix, terms=terms)\n"
         "    store.opened = (url, prefix)\n"
         "    return store\n"
     )
@@ -132,11 +133,11 @@ def test_another_package_can_offer_a_scheme(monkeypatch, tmp_path):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: offered-store\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[conversation_gateway.stores]\noffered = offered_store:open_offered\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert "offered" in schemes()
+    assert "offered" in known_schemes()
     with open_sessions("offered://anywhere?x=1", prefix="p", lease_seconds=7) as store:
         assert isinstance(store, SessionManager)
-        assert store.opened == ("offered://anywhere?x=1", "p")
-        assert store.lease_seconds == 7
+        assert store.store.opened == ("offered://anywhere?x=1", "p")
+        assert store.store.terms.lease_seconds == 7
         with store.turn(KEY) as turn:
             turn.bind("conv_1")
         assert store.get(KEY).conversation_id == "conv_1"

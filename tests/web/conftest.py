@@ -41,6 +41,8 @@ def open_house(
             hosted = request.getfixturevalue("service") if provider == "hosted" else None
             if hosted is not None:
                 hosted.withdraw()
+            # How long a turn waits is the store's to know.
+            options.setdefault("wait_seconds", (settings or {}).get("busy_wait_seconds", 2.0))
             sessions: SessionManager = open_store(address or make_store_address(store), **options)
             house = House(sessions, open_provider(provider, hosted, tmp_path), **(settings or {}))
             houses.callback(house.close)

@@ -10,7 +10,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from gateway.errors import QueueFullError, RateLimitedError
-from gateway.web.limits import TurnPlaces
+from gateway.web.limits import TurnSlots
 from tests.conftest import StoreAddress
 from tests.web.conftest import OpenHouse
 from tests.web.test_access import Caller, add_key
@@ -49,7 +49,7 @@ def test_a_counter_that_is_away_is_a_store_that_is_away(open_house: OpenHouse) -
 
 
 def test_turns_under_way_have_places() -> None:
-    places = TurnPlaces(3, 2)
+    places = TurnSlots(3, 2)
     first, _ = places.take("ann"), places.take("ann")
     with pytest.raises(RateLimitedError) as too_many:
         places.take("ann")

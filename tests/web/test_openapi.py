@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import jsonschema_rs
 import orjson
@@ -27,14 +27,25 @@ from werkzeug.test import TestResponse
 from gateway.auth.keys import new_key
 from gateway.errors import ConversationGoneError, GatewayError, ProviderError
 from gateway.model import ApiKey, Role
-from gateway.web.access import ROUTES as DOORS
-from gateway.web.api.pages import document
-from gateway.web.api.table import PAGES, ROUTES
+from gateway.web.reference import history, operations, sessions, turns, v1
+from gateway.web.reference.pages import document
+from gateway.web.routes import Route, routes_of
 from tests.harness.app import House, user
 from tests.harness.support import run_script
 from tests.web.conftest import OpenHouse
 
 JSON = dict[str, Any]
+
+ROWS = [
+    row
+    for module in (turns, sessions, history, v1, operations)
+    for row in vars(module).values()
+    if isinstance(row, Route)
+]
+
+
+def title(route: Route) -> str:
+    return f"{route.method} {route.address}"
 
 
 @pytest.fixture
@@ -99,14 +110,13 @@ def held(house: House, told: JSON) -> Held:
 
 
 def test_every_route_has_a_row(house: House) -> None:
-    served = {
-        (rule.endpoint, method)
-        for rule in house.app.url_map.iter_rules()
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        if rule.endpoint not in PAGES
-    }
-    assert served == {(route.endpoint, route.method) for route in ROUTES}
-    assert {route.endpoint for route in ROUTES} | PAGES == set(DOORS)
+    """And every row that is written down is served, as it says."""
+    for route, rule in routes_of(house.app):
+        assert rule.rule in route.addresses
+        assert (rule.methods or set()) - {"HEAD", "OPTIONS"} == {route.method}
+    served = [route for route, _ in routes_of(house.app) if route.group is not None]
+    assert all(any(row is route for route in served) for row in ROWS)
+    assert all(any(row is route for row in ROWS) for route in served)
 
 
 def test_it_is_openapi(told: JSON) -> None:
@@ -144,30 +154,28 @@ def test_every_example_is_what_its_type_says(told: JSON) -> None:
                     held_against(content)
 
 
-@pytest.mark.parametrize("route", [each for each in ROUTES if each.query], ids=lambda route: route.endpoint)
+@pytest.mark.parametrize("route", [row for row in ROWS if row.query and row.query.__struct_fields__], ids=title)
 def test_a_route_knows_the_parameters_that_it_is_said_to_know(house: House, route: Any) -> None:
     def code(query: str) -> str | None:
-        found = house.ask(route.method, re.sub("<.*?>", "s", rule.rule) + query).get_json()
+        found = house.ask(route.method, re.sub("<.*?>", "s", route.address) + query).get_json()
         return found.get("error", {}).get("code")
 
-    (rule,) = house.app.url_map.iter_rules(route.endpoint)
     house.make("s")
-    for name in get_type_hints(route.query):
+    for name in route.query.__struct_fields__:
         assert code(f"?{name}=%20") != "unknown_field", name
     assert code("?surprise=1") == "unknown_field"
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.body], ids=lambda route: route.endpoint)
+@pytest.mark.parametrize("route", [row for row in ROWS if row.body], ids=title)
 def test_a_route_knows_the_fields_that_it_is_said_to_know(open_house: OpenHouse, route: Any) -> None:
     """Each is taken or refused for its value, and any other is refused for its name."""
-    logs_in = route.endpoint == "login.login"
+    logs_in = route is operations.LOGIN
     house = open_house("memory", settings={"auth": "keys" if logs_in else "none"})
-    rule = next(rule for rule in house.app.url_map.iter_rules(route.endpoint) if "name" not in rule.arguments)
     if not logs_in:
         house.make("s")
-    path = rule.rule.replace("<session_id>", "s")
-    passes = route.endpoint == "v1.responses.create"
-    for name in route.body.__annotations__:
+    path = route.address.replace("<session_id>", "s")
+    passes = route is v1.CREATE_RESPONSE
+    for name in route.body.__struct_fields__:
         answer = house.ask(route.method, path, {name: 7})
         assert answer.status_code == 400, f"{name}: {answer.text}"
         assert answer.get_json()["error"]["code"] != "unknown_field", name
@@ -194,7 +202,7 @@ def test_with_auth_it_says_who_may_come_in(open_house: OpenHouse) -> None:
     held.expect(204, "POST", "/logout")
 
 
-def test_nothing_that_makes_it_is_loaded_to_serve(tmp_path: Path) -> None:
+def test_neither_it_nor_a_turn_needs_what_is_slow_to_load(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from gateway.config import Settings\n"
@@ -202,8 +210,8 @@ def test_nothing_that_makes_it_is_loaded_to_serve(tmp_path: Path) -> None:
         "app = create_app(Settings(store='memory:', local_db='provider.db'))\n"
         "client = app.test_client()\n"
         "assert client.post('/workflow', json={'input_as_text': 'a'}).status_code == 200\n"
-        "assert 'pydantic' not in sys.modules\n"
         "assert client.get('/openapi.json').status_code == 200\n"
+        "assert 'pydantic' not in sys.modules\n"
         "app.finish(5)\n"
     )
     done = run_script(script, tmp_path)

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 import gateway.web.sse
 from gateway.config import Settings
 from gateway.model import Delta
-from gateway.reader import Reading
+from gateway.turn.worker import Reading
 from gateway.web import create_app
 from gateway.web.app import GatewayApp
 from tests.harness.support import run_script
@@ -141,11 +141,32 @@ def test_a_silent_stream_is_kept_awake(app: GatewayApp, monkeypatch: pytest.Monk
     monkeypatch.setattr(gateway.web.sse, "KEEP_ALIVE_SECONDS", 0.01)
     reading = Reading(iter(()))
     with app.test_request_context():
-        frames = gateway.web.sse._encode(reading, [Delta("a")])
+        frames = gateway.web.sse.encode_stream(reading, [Delta("a")], gateway.web.sse.TurnWriter())
         assert next(frames).startswith(b"event: delta\nid: 1\n")
         assert next(frames).startswith(b":")
         reading.run()
         assert list(frames) == []
+
+
+def test_a_stream_knows_whether_its_client_stayed_to_the_end(app: GatewayApp) -> None:
+    class Writer(gateway.web.sse.TurnWriter):
+        has_left = False
+
+        def left(self) -> None:
+            self.has_left = True
+
+    def writer_of(frames_read: int) -> Writer:
+        reading, writer = Reading(iter(())), Writer()
+        reading.run()
+        with app.test_request_context():
+            frames = gateway.web.sse.encode_stream(reading, [Delta("a")], writer)
+            for _ in range(frames_read):
+                next(frames, None)
+            frames.close()
+        return writer
+
+    assert writer_of(1).has_left
+    assert not writer_of(2).has_left
 
 
 def test_a_script_speaks_to_the_same_sessions(tmp_path: Path) -> None:

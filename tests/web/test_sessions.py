@@ -224,44 +224,54 @@ def test_erasing_leaves_nothing_and_says_what_it_was(anywhere: House) -> None:
     assert anywhere.error(404, "DELETE", "/sessions/ann")["code"] == "session_not_found"
 
 
-def test_what_the_provider_cannot_erase_now_is_kept_and_finished_by_the_sweeper(anywhere: House) -> None:
-    conversation_id = anywhere.make("ann")["conversation_id"]
-    anywhere.say("ann", "a word")
-    anywhere.provider.fail("delete_conversation")
-    begun = anywhere.delete("/sessions/ann", 202)
+def test_what_the_provider_cannot_erase_now_is_kept_and_finished_by_the_sweeper(
+    kind: tuple[str, str], open_house: OpenHouse
+) -> None:
+    clock = Clock()
+    house = open_house(*kind, clock=clock)
+    conversation_id = house.make("ann")["conversation_id"]
+    house.say("ann", "a word")
+    house.provider.fail("delete_conversation")
+    begun = house.delete("/sessions/ann", 202)
     assert (begun["session_id"], begun["status"], begun["reason"]) == ("ann", "erasing", "provider_error")
-    assert anywhere.get("/sessions/ann")["status"] == "erasing"
+    assert house.get("/sessions/ann")["status"] == "erasing"
     body = {"session_id": "ann", "input_as_text": "hello?"}
-    assert anywhere.error(409, "POST", "/workflow", body)["code"] == "turn_busy"
+    assert house.error(409, "POST", "/workflow", body)["code"] == "turn_busy"
     for path in ("items", "turns", "transcript"):
-        assert anywhere.error(404, "GET", f"/sessions/ann/{path}")["code"] == "session_not_found"
-    assert anywhere.error(404, "PATCH", "/sessions/ann", {"data": {"a": 1}})["code"] == "session_not_found"
-    assert anywhere.delete("/sessions/ann", 202)["status"] == "erasing"
-    failed = anywhere.sweeper.sweep()
-    assert failed is not None
+        assert house.error(404, "GET", f"/sessions/ann/{path}")["code"] == "session_not_found"
+    assert house.error(404, "PATCH", "/sessions/ann", {"data": {"a": 1}})["code"] == "session_not_found"
+    assert house.delete("/sessions/ann", 202)["status"] == "erasing"
+    # It has just failed, and is let rest.
+    assert house.sweeper.sweep().failed == 0
+    clock.advance(30)
+    failed = house.sweeper.sweep()
     assert (failed.erased, failed.failed) == (0, 1)
-    anywhere.provider.heal()
-    done = anywhere.sweeper.sweep()
-    assert done is not None
+    house.provider.heal()
+    clock.advance(60)
+    done = house.sweeper.sweep()
     assert (done.erased, done.responses_deleted, done.failed) == (1, 1, 0)
-    assert anywhere.sweeper.totals.failed == 1
-    assert not anywhere.exists_at_provider(conversation_id)
-    assert anywhere.error(404, "GET", "/sessions/ann")["code"] == "session_not_found"
-    assert not anywhere.sessions.erasures()
+    assert house.sweeper.totals.failed == 1
+    assert not house.exists_at_provider(conversation_id)
+    assert house.error(404, "GET", "/sessions/ann")["code"] == "session_not_found"
+    assert not house.sessions.erasures()
 
 
-def test_the_old_conversation_of_a_reset_is_finished_by_the_sweeper(anywhere: House) -> None:
-    old = anywhere.make("ann")["conversation_id"]
-    anywhere.say("ann", "a word")
-    anywhere.provider.fail("delete_item")
-    assert anywhere.post("/sessions/ann/reset")["old_conversation"] == "erasing"
-    anywhere.provider.heal()
-    anywhere.say("ann", "a new word")
-    done = anywhere.sweeper.sweep()
-    assert done is not None
+def test_the_old_conversation_of_a_reset_is_finished_by_the_sweeper(
+    kind: tuple[str, str], open_house: OpenHouse
+) -> None:
+    clock = Clock()
+    house = open_house(*kind, clock=clock)
+    old = house.make("ann")["conversation_id"]
+    house.say("ann", "a word")
+    house.provider.fail("delete_item")
+    assert house.post("/sessions/ann/reset")["old_conversation"] == "erasing"
+    house.provider.heal()
+    house.say("ann", "a new word")
+    clock.advance(30)
+    done = house.sweeper.sweep()
     assert (done.erased, done.items_deleted, done.responses_deleted) == (1, 2, 1)
-    assert not anywhere.exists_at_provider(old)
-    assert len(anywhere.items("ann")) == 2
+    assert not house.exists_at_provider(old)
+    assert len(house.items("ann")) == 2
 
 
 def test_a_session_can_be_forgotten_without_its_conversation(anywhere: House) -> None:
@@ -323,7 +333,6 @@ def test_an_expired_session_is_gone_and_so_is_its_conversation_when_asked_for(
     assert house.error(404, "GET", "/sessions/ann")["code"] == "session_not_found"
     assert house.ids() == ["bob"]
     done = house.sweeper.sweep()
-    assert done is not None
     assert (done.expired, done.erased, done.items_deleted, done.responses_deleted) == (1, 1, 2, 1)
     assert not house.exists_at_provider(conversation_id)
     assert house.get("/sessions/bob") == young

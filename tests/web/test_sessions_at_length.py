@@ -80,7 +80,6 @@ def test_a_long_history_is_erased_bit_by_bit(long: House) -> None:
     assert (first.items_deleted, first.failed) == (100, False)
     assert long.get("/sessions/ann")["status"] == "erasing"
     swept = long.sweeper.sweep()
-    assert swept is not None
     assert (swept.erased, swept.items_deleted) == (1, 150)
     assert long.ids() == []
 
@@ -131,7 +130,6 @@ def test_a_session_that_takes_long_to_erase_is_left_to_the_sweeper(hasty: House,
 def test_a_conversation_that_takes_long_to_erase_holds_no_reset_up(hasty: House) -> None:
     assert hasty.post("/sessions/ann/reset")["old_conversation"] == "erasing"
     swept = hasty.sweeper.sweep()
-    assert swept is not None
     assert (swept.erased, swept.items_deleted) == (1, 250)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.testing.waiting import Clock
 from tests.conftest import StoreAddress
 from tests.harness.app import House, key, user
 from tests.harness.support import eventually
@@ -105,7 +106,8 @@ def test_nothing_of_an_erased_user_is_left(
     caplog.set_level(logging.INFO)
     store, provider = kind
     address = make_store_address(store)
-    house = open_house(store, provider, address=address)
+    clock = Clock()
+    house = open_house(store, provider, address=address, clock=clock)
     service: UpstreamProcess | None = request.getfixturevalue("service") if provider == "hosted" else None
     hosted_at = Path(service.database) if service else tmp_path / "provider.db"
     house.make("bystander", user_id="another")
@@ -119,6 +121,7 @@ def test_nothing_of_an_erased_user_is_left(
     # The first attempt fails half way, and the sweeper has a part in it.
     house.provider.fail("delete_response", first=1, times=1)
     house.delete(f"/sessions?user_id={USER}", 202)
+    clock.advance(30)
     house.sweeper.sweep()
 
     assert house.ids() == ["bystander"]

@@ -124,11 +124,10 @@ def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
         instructions: str | None = None,
     ) -> Bench:
         gateway = Gateway(
-            open_sessions("memory:"),
+            open_sessions("memory:", wait_seconds=5),
             provider or LocalProvider(str(tmp_path / f"local{len(made)}.db")),
             workflows if isinstance(workflows, Mapping) else {"": workflows},
             defaults={"model": model, "truncation": "auto"} | ({"instructions": instructions} if instructions else {}),
-            busy_wait_seconds=5,
         )
         made.append(gateway)
         return Bench(gateway)

@@ -204,7 +204,7 @@ def test_a_turn_waits_for_the_one_before_it_no_longer_than_the_settings_say(
         return "outer"
 
     bench = install(FunctionWorkflow(nested))
-    bench.gateway.busy_wait_seconds = 0.1
+    bench.gateway.sessions.wait_seconds = 0.1
     assert asyncio.run(arun_workflow("outer", session_id="alice")).output_text == "outer"
 
 

@@ -15,12 +15,15 @@ from itertools import islice
 
 import sqlalchemy as sa
 
+from gateway.database.engine import Database
 from gateway.errors import SessionExistsError, SessionNotFoundError
 from gateway.model import SessionKey, Status
 from gateway.sessions.jsonfile.file import SessionsFile
 from gateway.sessions.jsonfile.snapshot import Draft
+from gateway.sessions.sql.erasures import SqlErasures
 from gateway.sessions.sql.listing import Cursor, parse_cursor
-from gateway.sessions.sql.store import Ledger
+from gateway.sessions.sql.records import SqlRecords
+from gateway.sessions.sql.tickets import SqlTickets
 from gateway.sessions.store import Sessions, lost
 from gateway.sessions.values import Binding, Erasure, Filter, StoredPage, StoredSession
 
@@ -28,9 +31,14 @@ from gateway.sessions.values import Binding, Erasure, Filter, StoredPage, Stored
 class JsonSessions(Sessions):
     """Sessions in a JSON file, for any number of processes of one host."""
 
-    def __init__(self, file: SessionsFile, ledger: Ledger) -> None:
+    def __init__(
+        self, file: SessionsFile, database: Database, tickets: SqlTickets, records: SqlRecords, erasures: SqlErasures
+    ) -> None:
         self._file = file
-        self._ledger = ledger
+        self._database = database
+        self._tickets = tickets
+        self._records = records
+        self._erasures = erasures
 
     # --- Reading and editing -------------------------------------------------------------------------------
 
@@ -43,7 +51,7 @@ class JsonSessions(Sessions):
         return {key: session for key, session in found if session is not None}
 
     def page(self, wanted: Filter, limit: int, after: str | None) -> StoredPage:
-        now = self._ledger.now()
+        now = self._tickets.now()
         behind = parse_cursor(after) if after is not None else None
         newest = self._file.read().newest(behind=behind, used_before=wanted.used_before)
         matching = (
@@ -62,7 +70,7 @@ class JsonSessions(Sessions):
         return StoredPage(page, Cursor(page[-1].last_used, page[-1].session_id, page[-1].tenant).encode())
 
     def made(self, tenant: str, limit: int, before: tuple[int, str] | None) -> Sequence[StoredSession]:
-        now = self._ledger.now()
+        now = self._tickets.now()
         behind = before if before is not None else (math.inf, "")
         found = (
             session
@@ -93,7 +101,7 @@ class JsonSessions(Sessions):
 
     def bind(self, turn_id: str, session: StoredSession, *, replaces: Binding | None, erase_old: bool) -> StoredSession:
         def bind(draft: Draft) -> StoredSession:
-            if not self._ledger.tickets.holds(turn_id):
+            if not self._tickets.holds(turn_id):
                 raise lost()
             found, bound = draft.get(session.key), session
             if found is not None:
@@ -106,9 +114,9 @@ class JsonSessions(Sessions):
                 def let_go(work: sa.Connection) -> None:
                     self._let_go(work, found, erase=erase_old)
                     if not follows:
-                        self._ledger.records.detach(work, [found.key], erase=erase_old)
+                        self._records.detach(work, [found.key])
 
-                self._ledger.database.atomically(let_go)
+                self._database.atomically(let_go)
             draft.put(bound)
             return bound
 
@@ -117,8 +125,8 @@ class JsonSessions(Sessions):
     def rename(self, turn_id: str, other_turn_id: str, key: SessionKey, session: StoredSession) -> bool:
         def rename(draft: Draft) -> bool:
             def move(work: sa.Connection) -> None:
-                self._ledger.tickets.check(work, turn_id, other_turn_id)
-                self._ledger.records.move(work, key, session.session_id)
+                self._tickets.check(work, turn_id, other_turn_id)
+                self._records.move(work, key, session.session_id)
 
             found, taken = draft.get(key), draft.get(session.key)
             if found is None and taken is not None and taken.conversation_id == session.conversation_id:
@@ -129,7 +137,7 @@ class JsonSessions(Sessions):
                 raise SessionExistsError(param="session_id")
             if found.revision != session.revision:
                 return False
-            self._ledger.database.atomically(move)
+            self._database.atomically(move)
             renamed = replace(found, session_id=session.session_id, user_id=session.user_id)
             draft.move(key, replace(renamed, data=session.data, metadata=session.metadata))
             return True
@@ -139,15 +147,15 @@ class JsonSessions(Sessions):
     def forget(self, turn_id: str, key: SessionKey, conversation_id: str, *, erase: bool) -> None:
         def forget(draft: Draft) -> None:
             def let_go(work: sa.Connection) -> None:
-                self._ledger.tickets.check(work, turn_id)
+                self._tickets.check(work, turn_id)
                 if found is not None:
                     self._let_go(work, found, erase=erase)
-                self._ledger.records.detach(work, [key], erase=erase)
+                self._records.detach(work, [key])
 
             found = draft.get(key)
             if found is not None and found.conversation_id != conversation_id:
                 found = None
-            self._ledger.database.atomically(let_go)
+            self._database.atomically(let_go)
             if found is not None:
                 draft.drop(key)
 
@@ -155,29 +163,29 @@ class JsonSessions(Sessions):
 
     def _let_go(self, work: sa.Connection, session: StoredSession, *, erase: bool) -> None:
         """The conversation of a mapping that is about to go is to be erased, or expressly not."""
-        erasure = Erasure(*session.key, session.conversation_id, requested_at=self._ledger.now(), whole=False)
+        erasure = Erasure(*session.key, session.conversation_id, requested_at=self._tickets.now(), whole=False)
         if erase:
-            self._ledger.erasures.add(work, erasure)
+            self._erasures.add(work, erasure)
         else:
             # One that never came to count, because of a crash, must not begin to count now.
-            self._ledger.erasures.remove(work, erasure)
+            self._erasures.remove(work, erasure)
 
     # --- The end of sessions -------------------------------------------------------------------------------
 
     def expire(self, limit: int) -> int:
-        erase = self._ledger.terms.erase_expired
+        erase = self._tickets.terms.erase_expired
 
         def expire(draft: Draft) -> int:
             due = (session for session in draft.sessions() if self._is_due(session))
             # Whoever is dead in its queue is passed over by looking.
-            expired = list(islice((session for session in due if not self._ledger.tickets.queue(session.key)), limit))
+            expired = list(islice((session for session in due if not self._tickets.queue(session.key)), limit))
 
             def let_go(work: sa.Connection) -> None:
                 for session in expired:
                     self._let_go(work, session, erase=erase)
-                self._ledger.records.detach(work, [session.key for session in expired], erase=erase)
+                self._records.detach(work, [session.key for session in expired])
 
-            self._ledger.database.atomically(let_go)
+            self._database.atomically(let_go)
             for session in expired:
                 draft.drop(session.key)
             return len(expired)
@@ -187,7 +195,7 @@ class JsonSessions(Sessions):
         return self._file.edit(expire)
 
     def _is_due(self, session: StoredSession) -> bool:
-        return session.is_over(self._ledger.now()) and session.status is not Status.ERASING
+        return session.is_over(self._tickets.now()) and session.status is not Status.ERASING
 
 
 def _put(draft: Draft, found: StoredSession | None, session: StoredSession) -> bool:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
 
 from gateway.database.engine import Database
-from gateway.errors import InvalidRequestError
-from gateway.model import Session
-from gateway.sessions.base import Filter, Page
-from gateway.sessions.sql.rows import COLUMNS, Rows
+from gateway.errors import InvalidRequestError, StoreUnavailableError
+from gateway.model import Status
+from gateway.sessions.sql.rows import SESSION, decode_session
+from gateway.sessions.sql.schema import IS_INACTIVE
+from gateway.sessions.values import Filter, StoredPage, StoredSession
+
+log = logging.getLogger("gateway.sessions")
 
 FEW = 3000
 """From so many sessions of a prefix on they are no longer sorted for a page."""
@@ -46,16 +51,29 @@ def parse_cursor(text: str) -> Cursor:
 
 
 def list_page(
-    database: Database, sessions: sa.Table, rows: Rows, wanted: Filter, limit: int, after: str | None, *, now: int
-) -> Page:
+    database: Database, sessions: sa.Table, wanted: Filter, limit: int, after: str | None, *, now: int
+) -> StoredPage:
     """One page of the sessions that `wanted` names and that have not expired."""
+    cursor = parse_cursor(after) if after is not None else None
+    if not _PREFIX.match(wanted.prefix):
+        return StoredPage([], None)  # no session id has such characters
+    few = bool(wanted.prefix) and _are_few(database, sessions, wanted)
+    rows = database.rows(select_page(sessions, wanted, limit + 1, cursor, now=now, few=few))
+    last = rows[limit - 1] if len(rows) > limit else None
+    return StoredPage(_decode_all(rows[:limit]), last and Cursor(last.last_used, last.session_id, last.tenant).encode())
+
+
+def select_page(
+    sessions: sa.Table, wanted: Filter, limit: int, cursor: Cursor | None, *, now: int, few: bool = False
+) -> sa.Select[Any]:
+    """`few`: so few session ids begin with the prefix that they are better sorted than looked for."""
     s = sessions.c
     place = (s.last_used, s.session_id, s.tenant)
     statement = (
-        sa.select(*(s[name] for name in COLUMNS))
+        sa.select(*(s[name] for name in SESSION))
         .where(sa.or_(s.expires_at.is_(None), s.expires_at > now))
         .order_by(*(column.desc() for column in place))
-        .limit(limit + 1)
+        .limit(limit)
     )
     if wanted.tenant is not None:
         statement = statement.where(s.tenant == wanted.tenant)
@@ -63,36 +81,51 @@ def list_page(
         statement = statement.where(s.user_id == wanted.user_id)
     if wanted.status is not None:
         statement = statement.where(s.status == wanted.status.value)
+        if wanted.status is not Status.ACTIVE:
+            # Says nothing new, but by these words an index of such sessions is found.
+            statement = statement.where(sa.text(IS_INACTIVE))
     if wanted.used_before is not None:
         statement = statement.where(s.last_used < wanted.used_before)
     if wanted.prefix:
-        if not _PREFIX.match(wanted.prefix):
-            return Page([], None)  # no session id has such characters
-        statement = statement.where(_begins(s, wanted, few=_are_few(database, s, wanted)))
-    if after is not None:
-        cursor = parse_cursor(after)
+        statement = statement.where(_begins(s, wanted, few=few))
+    if cursor is not None:
         # The first condition says nothing new, but it is the one by which MySQL enters the index.
         statement = statement.where(s.last_used <= cursor.last_used, sa.tuple_(*place) < sa.tuple_(*cursor))
-    found = [rows.decode(row) for row in database.rows(statement)]
-    page, more = found[:limit], len(found) > limit
-    return Page(page, Cursor(page[-1].last_used, page[-1].session_id, page[-1].tenant).encode() if more else None)
+    return statement
 
 
 def list_made(
-    database: Database, sessions: sa.Table, rows: Rows, tenant: str, limit: int, before: Session | None, *, now: int
-) -> list[Session]:
-    """The tenant's sessions that have not expired, newest made first, those that were made before this one."""
+    database: Database, sessions: sa.Table, tenant: str, limit: int, before: tuple[int, str] | None, *, now: int
+) -> list[StoredSession]:
+    """The tenant's sessions that have not expired, newest made first by (created_at, session_id), those `before`."""
+    return _decode_all(database.rows(select_made(sessions, tenant, limit, before, now=now)))
+
+
+def select_made(
+    sessions: sa.Table, tenant: str, limit: int, before: tuple[int, str] | None, *, now: int
+) -> sa.Select[Any]:
     s = sessions.c
     statement = (
-        sa.select(*(s[name] for name in COLUMNS))
+        sa.select(*(s[name] for name in SESSION))
         .where(s.tenant == tenant, sa.or_(s.expires_at.is_(None), s.expires_at > now))
         .order_by(s.created_at.desc(), s.session_id.desc())
         .limit(limit)
     )
     if before is not None:
-        place = sa.tuple_(s.created_at, s.session_id) < sa.tuple_(before.created_at, before.session_id)
-        statement = statement.where(s.created_at <= before.created_at, place)
-    return [rows.decode(row) for row in database.rows(statement)]
+        place = sa.tuple_(s.created_at, s.session_id) < sa.tuple_(*before)
+        statement = statement.where(s.created_at <= before[0], place)
+    return statement
+
+
+def _decode_all(rows: Sequence[Any]) -> list[StoredSession]:
+    decoded = []
+    for row in rows:
+        try:
+            decoded.append(decode_session(row))
+        except StoreUnavailableError as exc:
+            # Who asks for it is told so; it keeps no other from being listed.
+            log.warning("a listing goes without a session: %s", exc)
+    return decoded
 
 
 def _begins(s: Any, wanted: Filter, *, few: bool) -> sa.ColumnElement[bool]:
@@ -104,9 +137,9 @@ def _begins(s: Any, wanted: Filter, *, few: bool) -> sa.ColumnElement[bool]:
     return sa.and_(session_id >= wanted.prefix, session_id < behind)
 
 
-def _are_few(database: Database, s: Any, wanted: Filter) -> bool:
-    """Whether so few ids begin with the prefix that they are better sorted."""
+def _are_few(database: Database, sessions: sa.Table, wanted: Filter) -> bool:
     if wanted.tenant is None:
         return False
+    s = sessions.c
     range_ = sa.select(s.tenant).where(s.tenant == wanted.tenant, _begins(s, wanted, few=True)).limit(FEW)
     return bool(database.rows(sa.select(sa.func.count()).select_from(range_.subquery("matching")))[0][0] < FEW)

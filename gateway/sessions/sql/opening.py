@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,34 +12,34 @@ from gateway.database.errors import explained
 from gateway.database.sqlite import file_engine, memory_engine, use_wal
 from gateway.errors import ConfigurationError
 from gateway.liveness import Liveness
-from gateway.sessions.sql.mapping import SqlSessionManager
 from gateway.sessions.sql.schema import Tables, prepare
-from gateway.sessions.sql.servers import MySQLSessionManager, PostgresSessionManager
+from gateway.sessions.sql.store import SqlStore
+from gateway.sessions.values import Terms
 
 
-def open_memory(url: str = "memory:", *, prefix: str = "gateway", **options: Any) -> SqlSessionManager:
+def open_memory(url: str, *, prefix: str, terms: Terms) -> SqlStore:
     """A store that lives and dies with this object, for tests and a single process."""
     if url != "memory:":
         raise ConfigurationError("A memory store has no address: write memory:")
     database = Database(memory_engine())
     tables = Tables(prefix, database.engine.dialect)
     prepare(database, tables)
-    return SqlSessionManager(database, tables, Liveness(None), shared=False, **options)
+    return SqlStore(database, tables, Liveness(None), terms, shared=False)
 
 
-def open_sqlite(url: str, *, prefix: str = "gateway", **options: Any) -> SqlSessionManager:
+def open_sqlite(url: str, *, prefix: str, terms: Terms) -> SqlStore:
     """A store in an SQLite file, for any number of processes of one host."""
     parsed = parse_url(url)
     if not parsed.database or parsed.database == ":memory:":
         raise ConfigurationError("sqlite: needs a file, as in sqlite:///sessions.db; without one it is memory:")
-    database, alive = open_file(parsed)
+    database, liveness = open_file(parsed)
     try:
         tables = Tables(prefix, database.engine.dialect)
         with explained(f"the SQLite file {parsed.database}", parsed):
             prepare(database, tables)
-        return SqlSessionManager(database, tables, alive, **options)
+        return SqlStore(database, tables, liveness, terms)
     except BaseException:
-        alive.close()
+        liveness.close()
         database.close()
         raise
 
@@ -57,7 +56,7 @@ def open_file(url: sa.URL, *, alive_folder: Path | None = None) -> tuple[Databas
         raise
 
 
-def open_server(url: str, *, prefix: str = "gateway", **options: Any) -> SqlSessionManager:
+def open_server(url: str, *, prefix: str, terms: Terms) -> SqlStore:
     """A store in PostgreSQL, MariaDB or MySQL, for any number of hosts."""
     parsed = parse_url(url)
     database = Database(server_engine(parsed))
@@ -67,8 +66,7 @@ def open_server(url: str, *, prefix: str = "gateway", **options: Any) -> SqlSess
                 pass  # the dialect learns which server this is
             tables = Tables(prefix, database.engine.dialect)
             prepare(database, tables)
-        manager = PostgresSessionManager if database.kind == "postgresql" else MySQLSessionManager
-        return manager(database, tables, Liveness(None), **options)
+        return SqlStore(database, tables, Liveness(None), terms)
     except BaseException:
         database.close()
         raise

@@ -6,16 +6,28 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from gateway.database.engine import Database
 from gateway.errors import ConfigurationError
+from gateway.model import Status
 
-VERSION = 1
+VERSION = 2
 """Grows with every change of the tables below, but for a new table: one that is missing is made."""
+
+READABLE_FROM = 2
+"""The oldest version whose gateways can still work with these tables: after a change that only adds, one of before can
+be started again while others are new already."""
+
+MIGRATIONS: dict[int, list[str]] = {}
+"""The statements that lead from each version to the next; `{prefix}` begins the tables' names. What is older than any
+that can be left behind is refused."""
+
+IS_INACTIVE = f"status <> '{Status.ACTIVE.value}'"
+"""Of which sessions there is an index by status: most are active, and are found without one."""
 
 _PREFIX = re.compile(r"[A-Za-z0-9_]{1,40}\Z")
 
@@ -50,8 +62,8 @@ class Tables:
 
         `place`: 0 holds the session, above waits in this order, NULL is out of the queue. The unique index on it is
         the database's own law that there is one holder. `fence` grows with every grant of a session, which makes it
-        the order of its turns. `lease_until` runs on the clock of leases (`Database.tick`). Ids of thinned records are
-        kept, the rest goes; `prune_at` says when a row is to be looked at for that.
+        the order of its turns; NULL for one that was never granted, or is no longer listed. `lease_until` runs on the
+        clock of leases (`Database.tick`), `prune_at`, when the row goes, on that of sessions.
         """
         return self._table(
             "turns",
@@ -75,18 +87,20 @@ class Tables:
             sa.Column("entered_at", sa.BigInteger, nullable=False),
             sa.Column("started_at", sa.BigInteger),
             sa.Column("finished_at", sa.BigInteger),
-            self._json("usage", nullable=True),
+            self._long("usage", nullable=True),
             self._value("error_code", 100),
             sa.Column("undelivered", sa.Boolean, nullable=False),
             sa.Column("prune_at", sa.BigInteger, nullable=False),
-            self._index("turns_place", "tenant", "session_id", "place", unique=True),
-            self._index("turns_key", "tenant", "idempotency_key", unique=True),
+            # Most rows have left the queue, and many have no key or response: those cost these indices nothing.
+            self._index("turns_place", "tenant", "session_id", "place", unique=True, where="place IS NOT NULL"),
+            self._index("turns_key", "tenant", "idempotency_key", unique=True, where="idempotency_key IS NOT NULL"),
+            self._index("turns_response", "tenant", "response_id", where="response_id IS NOT NULL"),
             self._index("turns_fence", "tenant", "session_id", "fence"),
-            self._index("turns_response", "tenant", "response_id"),
             self._index("turns_prune", "prune_at"),
         )
 
     def _erasures(self) -> sa.Table:
+        """What is to be erased at the provider. Whoever claims one moves its `not_before`."""
         return self._table(
             "erasures",
             self._value("tenant", 200, primary_key=True),
@@ -94,7 +108,10 @@ class Tables:
             self._value("conversation_id", 200, primary_key=True),
             sa.Column("requested_at", sa.BigInteger, nullable=False),
             sa.Column("whole", sa.Boolean, nullable=False),
+            sa.Column("attempts", sa.Integer, nullable=False),
+            sa.Column("not_before", sa.BigInteger, nullable=False),
             self._index("erasures_requested", "requested_at"),
+            self._index("erasures_due", "not_before"),
         )
 
     def _given(self) -> sa.Table:
@@ -130,17 +147,19 @@ class Tables:
             sa.Column("expires_at", sa.BigInteger),
             self._value("status", 20, nullable=False),
             self._value("user_id", 255),
-            self._json("data", nullable=False),
-            self._json("metadata", nullable=False),
+            self._long("data", nullable=False),
+            self._long("metadata", nullable=False),
             sa.Column("generation", sa.Integer, nullable=False),
             sa.Column("turns", sa.Integer, nullable=False),
-            # One for each way of listing, so that a page costs the same however many sessions there are.
+            sa.Column("revision", sa.BigInteger, nullable=False),
+            # One for each way of listing, so that a page costs the same however many sessions there are. Every turn
+            # moves its session in them: where the database can, one is only for the sessions that need it.
             self._index("sessions_used", "last_used", "session_id", "tenant"),
             self._index("sessions_tenant", "tenant", "last_used", "session_id"),
-            self._index("sessions_user", "tenant", "user_id", "last_used", "session_id"),
-            self._index("sessions_status", "tenant", "status", "last_used", "session_id"),
+            self._index("sessions_user", "tenant", "user_id", "last_used", "session_id", where="user_id IS NOT NULL"),
+            self._index("sessions_status", "tenant", "status", "last_used", "session_id", where=IS_INACTIVE),
             self._index("sessions_made", "tenant", "created_at", "session_id"),
-            self._index("sessions_expires", "expires_at"),
+            self._index("sessions_expires", "expires_at", where="expires_at IS NOT NULL"),
         )
 
     def _table(self, name: str, *content: sa.Column[Any] | sa.Index) -> sa.Table:
@@ -156,49 +175,81 @@ class Tables:
         nullable = nullable and not primary_key
         return sa.Column(name, self._text(length), primary_key=primary_key, nullable=nullable, unique=unique or None)
 
-    def _json(self, name: str, *, nullable: bool) -> sa.Column[str]:
+    def _long(self, name: str, *, nullable: bool) -> sa.Column[str]:
         text = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
         return sa.Column(name, text, nullable=nullable)
 
-    def _index(self, name: str, *columns: str, unique: bool = False) -> sa.Index:
-        return sa.Index(f"{self.prefix}_{name}", *columns, unique=unique)
-
-
-def prepare(database: Database, tables: Tables, *, mapping: bool = True) -> None:
-    """Makes the tables where they are missing, however many processes do so at once. `ConfigurationError` when they
-    were made by a newer gateway."""
-    wanted = [tables.meta, tables.turns, tables.erasures, tables.given, tables.keys]
-    wanted += [tables.sessions] if mapping else []
-    found = _version(database, tables)
-    if found is None or (found == VERSION and not _has(database, tables.keys)):
-        with _alone(database, tables.prefix) as work:
-            # The version is written last: whoever reads it finds every table, also after a crash half-way.
-            for table in wanted:
-                if not sa.inspect(work).has_table(table.name):
-                    table.create(work, checkfirst=False)
-                    continue
-                for index in table.indexes:
-                    index.create(work, checkfirst=True)
-            if not work.execute(sa.select(tables.meta)).fetchall():
-                work.execute(sa.insert(tables.meta).values(name="schema_version", value=str(VERSION)))
-        found = VERSION
-    if found > VERSION:
-        raise ConfigurationError(
-            f"The tables {tables.prefix}_* are of version {found}, made by a newer gateway; this one knows {VERSION}."
+    def _index(self, name: str, *columns: str, unique: bool = False, where: str | None = None) -> sa.Index:
+        """Of the rows that `where` names only, but for MySQL, which has no such indices."""
+        condition = None if where is None else sa.text(where)
+        return sa.Index(
+            f"{self.prefix}_{name}", *columns, unique=unique, postgresql_where=condition, sqlite_where=condition
         )
 
 
-def _has(database: Database, table: sa.Table) -> bool:
-    with database.engine.connect() as connection:
-        return bool(sa.inspect(connection).has_table(table.name))
+class Versions(NamedTuple):
+    """Of which version the tables are, and from which on a gateway can work with them."""
+
+    schema_version: int
+    readable_from: int
 
 
-def _version(database: Database, tables: Tables) -> int | None:
-    with database.engine.connect() as connection:
-        if not sa.inspect(connection).has_table(tables.meta.name):
-            return None
-        row = connection.execute(sa.select(tables.meta.c.value)).fetchone()
-        return int(row[0]) if row else None
+def prepare(database: Database, tables: Tables, *, mapping: bool = True) -> None:
+    """Makes the tables where they are missing, and brings older ones to this version, however many processes do so at
+    once. `ConfigurationError` when that cannot be, or when they were made by a gateway too new."""
+    wanted = [tables.meta, tables.turns, tables.erasures, tables.given, tables.keys]
+    wanted += [tables.sessions] if mapping else []
+    with database.connection() as connection:
+        found = _versions(connection, tables)
+        _check(found, tables.prefix)
+        if found is not None and found.schema_version >= VERSION and not _missing(connection, wanted):
+            return
+    with _alone(database, tables.prefix) as work:
+        found = _versions(work, tables)
+        if found is not None and found.schema_version > VERSION:
+            return
+        for version in range(found.schema_version if found else VERSION, VERSION):
+            for statement in MIGRATIONS[version]:
+                work.exec_driver_sql(statement.format(prefix=tables.prefix))
+        # The version is written last: whoever reads it finds every table, also after a crash half-way.
+        for table in wanted:
+            if not sa.inspect(work).has_table(table.name):
+                table.create(work, checkfirst=False)
+                continue
+            for index in table.indexes:
+                index.create(work, checkfirst=True)
+        if found != (VERSION, READABLE_FROM):
+            work.execute(sa.delete(tables.meta))
+            values = Versions(VERSION, READABLE_FROM)._asdict().items()
+            work.execute(sa.insert(tables.meta), [{"name": name, "value": str(value)} for name, value in values])
+
+
+def _check(found: Versions | None, prefix: str) -> None:
+    if found is None:
+        return
+    if found.schema_version > VERSION and found.readable_from > VERSION:
+        raise ConfigurationError(
+            f"The tables {prefix}_* are of version {found.schema_version}, made by a newer gateway; "
+            f"this one knows {VERSION}."
+        )
+    if not all(version in MIGRATIONS for version in range(found.schema_version, VERSION)):
+        raise ConfigurationError(
+            f"The tables {prefix}_* are of version {found.schema_version}, made by an older gateway; this one needs "
+            f"{VERSION}: export the sessions with the old one, and import them under another prefix."
+        )
+
+
+def _versions(connection: sa.Connection, tables: Tables) -> Versions | None:
+    if not sa.inspect(connection).has_table(tables.meta.name):
+        return None
+    found = {row.name: int(row.value) for row in connection.execute(sa.select(tables.meta))}
+    if "schema_version" not in found:
+        return None
+    return Versions(found["schema_version"], found.get("readable_from", found["schema_version"]))
+
+
+def _missing(connection: sa.Connection, wanted: list[sa.Table]) -> bool:
+    return not all(sa.inspect(connection).has_table(table.name) for table in wanted)
 
 
 @contextmanager
@@ -207,7 +258,7 @@ def _alone(database: Database, prefix: str) -> Iterator[sa.Connection]:
     if database.kind == "mysql":
         # DDL ends a transaction there, so the lock is the session's.
         name = f"{prefix}_schema"
-        with database.engine.connect() as work:
+        with database.connection() as work:
             if work.execute(sa.select(sa.func.get_lock(name, 30))).scalar() != 1:
                 raise ConfigurationError(f"Another process has been making the tables {prefix}_* for 30 s.")
             try:

@@ -1,103 +1,199 @@
-"""The statements by which tickets enter, pass and leave a session's queue. Each decides and writes at once."""
+"""The queue of each session in SQL: who holds it, who waits, and whose ticket has died."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from gateway.model import TurnState
+from gateway.database.engine import ATTEMPTS, CollisionError, Database
+from gateway.errors import QueueFullError, StoreUnavailableError, TurnBusyError
+from gateway.liveness import Liveness
+from gateway.model import SessionKey, TurnRecord
+from gateway.sessions.sql.rows import decode_record, of_session
+from gateway.sessions.sql.schema import Tables
+from gateway.sessions.sql.ticket_statements import HOLDS, WAITING, TicketStatements
+from gateway.sessions.store import Tickets, lost
+from gateway.sessions.values import KeyTakenError, Standing, Terms, epoch_ms
 
-WAITING, RUNNING = TurnState.WAITING.value, TurnState.RUNNING.value
-
-HOLDS = 0
-"""The place of the ticket that holds its session."""
+_RENEWED_AT_ONCE = 500
 
 
-def parameter(name: str, column: sa.Column[Any]) -> sa.BindParameter[Any]:
-    return sa.bindparam(name, type_=column.type)
+class SqlTickets(Tickets):
+    """The queues, and what the other parts of a store need of them: its time, its terms, and who is alive."""
 
+    def __init__(self, database: Database, tables: Tables, liveness: Liveness, terms: Terms) -> None:
+        self.database = database
+        self.terms = terms
+        self.statements = TicketStatements(tables.turns, database.tick, round(terms.lease_seconds * 1_000_000))
+        self._liveness = liveness
+        self._scrub_is_due = False
+        self._scrub_failed = False
 
-class Tickets:
-    """Built once for a store, so that SQLAlchemy compiles each of them once.
+    def now(self) -> int:
+        return epoch_ms(self.terms.clock) if self.terms.clock is not None else self.database.epoch_us() // 1000
 
-    Their parameters: `ticket` (a turn id), `of_tenant` and `of_session`, `lease_us`, and what a column is called.
-    """
+    # --- In and out of a queue -----------------------------------------------------------------------------
 
-    def __init__(self, turns: sa.Table, tick: sa.ColumnElement[int]) -> None:
-        self._tick = tick
-        t = self.t = turns.c
-        self.leased = t.lease_until > tick
-        self.of_session = sa.and_(
-            t.tenant == parameter("of_tenant", t.tenant), t.session_id == parameter("of_session", t.session_id)
-        )
-        self.is_ticket = t.turn_id == parameter("ticket", t.turn_id)
-        self.holds = sa.and_(self.is_ticket, t.place == HOLDS, self.leased)
-        """The condition of every write of a turn."""
-        until = tick + sa.bindparam("lease_us", type_=sa.BigInteger)
-
-        self.enter_free = self._insert(turns, place=sa.literal(HOLDS, sa.BigInteger), until=until)
-        self.enter_queue = self._insert(turns, place=None, until=until)
-        self.queue = (
-            sa.select(t.turn_id, t.place, t.fence, t.state, t.owner, self.leased.label("leased"))
-            .where(self.of_session, t.place >= HOLDS)
-            .order_by(t.place)
-        )
-        self.top_fence = sa.select(sa.func.max(t.fence)).where(self.of_session)
-        # MySQL refuses a subquery on the table that is updated, unless it is worked out beforehand: as a maximum is.
-        top = sa.select(sa.func.max(t.fence).label("fence")).where(self.of_session).subquery("top")
-        self.grant = (
-            sa.update(turns)
-            .where(self.is_ticket, t.place == sa.bindparam("at", type_=sa.BigInteger), self.leased)
-            .where(~sa.exists(sa.select(top.c.fence).where(top.c.fence >= sa.bindparam("higher", type_=sa.BigInteger))))
-            .values(place=HOLDS, fence=sa.bindparam("higher", type_=sa.BigInteger))
-        )
-        died = sa.and_(
-            self.is_ticket,
-            t.place == sa.bindparam("at", type_=sa.BigInteger),
-            sa.or_(t.lease_until <= tick, t.owner == parameter("dead_owner", t.owner)),
-        )
-        self.bury_waiting = sa.delete(turns).where(died, t.state == WAITING)
-        self.bury_running = sa.update(turns).where(died, t.state == RUNNING).values(place=None)
-        some = t.turn_id.in_(sa.bindparam("tickets", expanding=True, type_=t.turn_id.type))
-        self.renew = sa.update(turns).where(some, t.place >= HOLDS, self.leased).values(lease_until=until)
-        self.renewed = sa.select(t.turn_id).where(some, t.place >= HOLDS, self.leased)
-        self.withdraw_waiting = sa.delete(turns).where(self.is_ticket, t.state == WAITING)
-        self.withdraw_running = sa.update(turns).where(self.is_ticket, t.state == RUNNING).values(place=None)
-        self.check = sa.select(t.turn_id).where(self.holds).with_for_update()
-
-    def _insert(
-        self, turns: sa.Table, *, place: sa.ColumnElement[Any] | None, until: sa.ColumnElement[Any]
-    ) -> sa.Insert:
-        t = turns.c
-        given = ("turn_id", "tenant", "session_id", "owner", "workflow", "idempotency_key", "fingerprint")
-        times = ("entered_at", "started_at", "prune_at")
-        values: dict[str, sa.ColumnElement[Any]] = {name: parameter(name, t[name]) for name in (*given, *times)}
-        values |= {"state": sa.literal(WAITING, t.state.type), "lease_until": until}
-        values |= {"created": sa.false(), "recovered": sa.false(), "undelivered": sa.false()}
-        queue = sa.and_(t.tenant == values["tenant"], t.session_id == values["session_id"])
-        if place is not None:
-            # Into a free session: no ticket at all is there, and the fence is higher than any before.
-            values |= {"place": place, "fence": parameter("fence", t.fence)}
-            single = sa.select(sa.literal_column("1").label("one")).subquery("single")
-            source = (
-                sa.select(*(value.label(name) for name, value in values.items()))
-                .select_from(single)
-                .where(~sa.exists(sa.select(t.turn_id).where(queue, t.place >= HOLDS)))
-                .where(~sa.exists(sa.select(t.turn_id).where(queue, t.fence >= values["fence"])))
-            )
+    def enter(self, record: TurnRecord, *, queue_limit: int) -> Standing:
+        database, key = self.database, record.key
+        entered_at = self.now()
+        ticket = {
+            "turn_id": record.turn_id,
+            "tenant": record.tenant,
+            "session_id": record.session_id,
+            "owner": self._liveness.owner,
+            "workflow": record.workflow,
+            "idempotency_key": record.idempotency_key,
+            "fingerprint": record.fingerprint,
+            "entered_at": entered_at,
+            "started_at": record.started_at,
+            "prune_at": entered_at + self.terms.retention.record_ms,
+        }
+        fence = database.epoch_us()
+        for _ in range(ATTEMPTS):
+            try:
+                # Nearly always nobody is there, and this one statement is all.
+                if standing := self._enter_free({**ticket, "fence": fence}):
+                    return standing
+            except CollisionError:
+                pass
+            # Otherwise: the key is another turn's, somebody is in the queue (dead or alive), or a fence is higher.
+            self._claim_key(record)
+            queue = self.queue(key)
+            if any(row.turn_id == record.turn_id for row in queue):
+                break  # it had entered, but the answer was lost
+            if not queue:
+                fence = max(database.epoch_us(), self._top_fence(key) + 1)
+                continue
+            if queue_limit <= 0:
+                raise TurnBusyError(retry_after=1)
+            try:
+                if database.change(self.statements.enter_queue, {**ticket, "queue_limit": queue_limit}):
+                    break
+            except CollisionError:
+                continue
+            raise QueueFullError(retry_after=1)
         else:
-            # Behind all who wait; by the clock, so that two who come at once do not want the same place.
-            line = (
-                sa.select(sa.func.count().label("length"), sa.func.max(t.place).label("last"))
-                .where(queue, t.place > HOLDS)
-                .subquery("line")
-            )
-            tick = self._tick
-            values["place"] = sa.case((line.c.last >= tick, line.c.last + 1), else_=tick)
-            source = (
-                sa.select(*(value.label(name) for name, value in values.items()))
-                .select_from(line)
-                .where(line.c.length < sa.bindparam("queue_limit", type_=sa.Integer))
-            )
-        return sa.insert(turns).from_select(list(values), source, include_defaults=False)
+            raise StoreUnavailableError("Too many turns of this session came at once.", retry_after=1)
+        return self.poll(key, record.turn_id) or Standing(1, 0)
+
+    def _enter_free(self, ticket: dict[str, Any]) -> Standing | None:
+        """Into a session that nobody has or waits for; None if somebody does."""
+        return Standing(0, ticket["fence"]) if self.database.change(self.statements.enter_free, ticket) else None
+
+    def _claim_key(self, record: TurnRecord) -> None:
+        """Frees the idempotency key of a record that no longer has a right to it; `KeyTakenError` otherwise."""
+        if record.idempotency_key is None:
+            return
+        of_key = {"of_tenant": record.tenant, "key": record.idempotency_key}
+        for row in self.database.rows(self.statements.by_key, of_key):
+            if row.turn_id == record.turn_id:
+                return
+            if row.place is not None and not self.lives(row):
+                self._bury(row)
+            elif not self.key_is_old(row):
+                raise KeyTakenError(decode_record(row, live=self.lives(row)))
+            else:
+                self.database.change(self.statements.free_key, {"ticket": row.turn_id, "key": record.idempotency_key})
+
+    def poll(self, key: SessionKey, turn_id: str) -> Standing | None:
+        for _ in range(ATTEMPTS):
+            queue = self.queue(key)
+            before = next((number for number, row in enumerate(queue) if row.turn_id == turn_id), None)
+            if before is None:
+                return None
+            ticket = queue[before]
+            if ticket.place == HOLDS:
+                return Standing(0, ticket.fence)
+            if before:
+                return Standing(before, 0)
+            fence = max(self.database.epoch_us(), self._top_fence(key) + 1)
+            grant = {"ticket": turn_id, "at": ticket.place, "higher": fence, **of_session(key)}
+            try:
+                if self.database.change(self.statements.grant, grant):
+                    return Standing(0, fence)
+            except CollisionError:
+                pass  # another was granted in between: the index on `place` lets only one hold
+        return Standing(1, 0)
+
+    def renew(self, tickets: Sequence[tuple[SessionKey, str]]) -> set[str]:
+        self._liveness.refresh()
+        turn_ids = [turn_id for _, turn_id in tickets]
+        alive: set[str] = set()
+        for start in range(0, len(turn_ids), _RENEWED_AT_ONCE):
+            some = {"tickets": turn_ids[start : start + _RENEWED_AT_ONCE]}
+            if self.database.change(self.statements.renew, some, urgent=True) == len(some["tickets"]):
+                alive.update(some["tickets"])
+            else:
+                alive.update(row[0] for row in self.database.rows(self.statements.renewed, some, urgent=True))
+        return alive
+
+    def withdraw(self, key: SessionKey, turn_id: str) -> None:
+        if not self.database.change(self.statements.withdraw_waiting, {"ticket": turn_id}):
+            self.database.change(self.statements.withdraw_begun, {"ticket": turn_id})
+        if self._scrub_is_due:
+            # Only now: the eraser's own ticket named the session too.
+            self._scrub()
+
+    def is_held(self, key: SessionKey) -> bool:
+        rows = self.database.rows(self.statements.queue, of_session(key))
+        return any(row.place == HOLDS and self.lives(row) for row in rows)
+
+    # --- For the other parts -------------------------------------------------------------------------------
+
+    def queue(self, key: SessionKey) -> list[sa.Row[Any]]:
+        """The live tickets in their order; the dead are passed over."""
+        living = []
+        for row in self.database.rows(self.statements.queue, of_session(key)):
+            if not self.lives(row):
+                self._bury(row)
+                continue
+            if row.too_long:
+                # A clock has stepped back since: whoever died meanwhile would hold the session for as long.
+                self.database.change(self.statements.shorten, {"ticket": row.turn_id})
+            living.append(row)
+        return living
+
+    def lives(self, row: sa.Row[Any]) -> bool:
+        """Whether the ticket of this row is in a queue, and neither its lease is over nor its process dead."""
+        return row.place is not None and bool(row.leased) and self._liveness.is_alive(row.owner)
+
+    def key_is_old(self, row: sa.Row[Any]) -> bool:
+        """Whether the row's idempotency key is no longer remembered."""
+        return bool(row.entered_at + self.terms.retention.key_ms <= self.now())
+
+    def holds(self, turn_id: str) -> bool:
+        """Whether the turn is the one written as its session's holder."""
+        return bool(self.database.rows(self.statements.check, {"ticket": turn_id}))
+
+    def check(self, work: sa.Connection, *turn_ids: str) -> None:
+        """Nothing when these turns hold their sessions, and until the transaction's end nobody can take them away;
+        `lost()` otherwise."""
+        for turn_id in turn_ids:
+            if work.execute(self.statements.check, {"ticket": turn_id}).fetchone() is None:
+                raise lost()
+
+    def owe_scrub(self) -> None:
+        """Something was erased: it leaves the database's files too, with the next ticket that is withdrawn."""
+        self._scrub_is_due = True
+
+    def scrub(self) -> None:
+        """Makes up for what is owed, and for what could not be done when it was."""
+        if self._scrub_is_due or self._scrub_failed:
+            self._scrub()
+
+    def _scrub(self) -> None:
+        self._scrub_is_due = False
+        self._scrub_failed = not self.database.scrub()
+
+    def _bury(self, row: sa.Row[Any]) -> None:
+        """Takes a dead ticket out of its queue: without a trace if it had not begun, else it is a record in doubt."""
+        # A dead owner stays dead. A dead lease is judged again by the statement, in case it was renewed in time.
+        dead_owner = "" if self._liveness.is_alive(row.owner) else row.owner
+        bury = self.statements.bury_waiting if row.state == WAITING else self.statements.bury_begun
+        self.database.change(bury, {"ticket": row.turn_id, "at": row.place, "dead_owner": dead_owner})
+
+    def _top_fence(self, key: SessionKey) -> int:
+        return self.database.rows(self.statements.top_fence, of_session(key))[0][0] or 0

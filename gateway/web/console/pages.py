@@ -6,25 +6,32 @@ from flask import Blueprint, Response, render_template, request
 
 from gateway.errors import NotFoundError
 from gateway.web.console.files import static_files
+from gateway.web.handlers import serve
 from gateway.web.requests import settings, unless_kept
+from gateway.web.routes import page as page_at
 from gateway.web.security_headers import guard
 
 blueprint = Blueprint("console", __name__, template_folder="templates")
 
 blueprint.after_request(guard)
 
+_STYLES = ("base.css", "sessions.css", "session.css", "panels.css", "media.css")
+"""In the order in which the later ones change what the earlier ones say."""
 
-@blueprint.get("/")
+
+@serve(blueprint, page_at("/"))
 def page() -> Response:
     files = static_files()
     modules = [name for name in files.files if name.endswith(".js") and name != "theme.js"]
-    text = render_template("console.html", assets=f"console/{files.version}", modules=modules, auth=settings().auth)
+    text = render_template(
+        "console.html", assets=f"console/{files.version}", styles=_STYLES, modules=modules, auth=settings().auth
+    )
     reply = Response(text, content_type="text/html; charset=utf-8")
     reply.headers["Cache-Control"] = "no-cache"
     return unless_kept(reply)
 
 
-@blueprint.get("/console/<version>/<name>")
+@serve(blueprint, page_at("/console/<version>/<name>"))
 def asset(version: str, name: str) -> Response:
     """One of the page's files. Under another version's address it is given too, for this time only: a page that came
     from a gateway of that version is not left half loaded."""

@@ -7,9 +7,9 @@ from flask import Blueprint, Response, request
 from gateway.errors import GatewayError, SessionNotFoundError
 from gateway.web.errors import error_reply
 from gateway.web.v1 import conversations, items, responses
-from gateway.web.v1.naming import named_error
+from gateway.web.v1.names import named_error
 
-blueprint = Blueprint("v1", __name__, url_prefix="/v1")
+blueprint = Blueprint("v1", __name__)
 for part in (responses, conversations, items):
     blueprint.register_blueprint(part.blueprint)
 

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from gateway.errors import InvalidRequestError, NotFoundError, SessionExistsError, SessionNotFoundError
+from gateway.errors import NotFoundError, SessionExistsError, SessionNotFoundError
 from gateway.lifecycle.erasures import Receipt
 from gateway.lifecycle.sessions import make
-from gateway.model import JSON, Session, SessionKey, new_session_id, parse_session_id
-from gateway.web import fields, query, wall
+from gateway.model import Session, SessionKey, new_session_id, parse_session_id
+from gateway.web import account_ids, wall
 from gateway.web.access import audited, own_namespace, owner
-from gateway.web.api import bodies
+from gateway.web.bodies import CreateConversation, EditConversation
+from gateway.web.handlers import serve
 from gateway.web.lookup import erasing_budget
-from gateway.web.requests import gateway, json_reply, parse_body
+from gateway.web.openai_objects import Conversation, ConversationList, DeletedConversation
+from gateway.web.queries import ConversationsQuery
+from gateway.web.reference import v1 as routes
+from gateway.web.requests import gateway, json_reply
 from gateway.web.sessions import eraser
-from gateway.web.v1.asked import parse_query
 
-blueprint = Blueprint("conversations", __name__, url_prefix="/conversations")
+blueprint = Blueprint("conversations", __name__)
 
 
-@blueprint.post("")
-def create() -> Response:
+@serve(blueprint, routes.CREATE_CONVERSATION)
+def create(body: CreateConversation) -> Response:
     """A new session with these items, or the one that `metadata.session_id` names: what is there already is given as
     it is."""
-    parse_query()
-    body = parse_body(required=False)
-    fields.only(body, bodies.CreateConversation)
-    metadata = fields.optional_metadata(body) or {}
-    items = wall.posted_items(body.get("items") or [], "items")
+    metadata = body.metadata or {}
+    items = body.items or []
+    account_ids.check_ids(items, "items")
     named = metadata.get("session_id")
     session_id = new_session_id() if named is None else parse_session_id(named, param="metadata.session_id")
     for item_id in wall.ids_in(items, "items"):
@@ -41,50 +42,48 @@ def create() -> Response:
     return json_reply(shown(made.session))
 
 
-@blueprint.get("")
-def directory() -> Response:
+@serve(blueprint, routes.LIST_CONVERSATIONS)
+def directory(query: ConversationsQuery) -> Response:
     """The caller's sessions, newest first; `after` is the last id of the page before."""
-    asked, _ = parse_query(("limit", "after"))
-    most, after = query.limit(asked), query.optional_cursor(asked)
     last = None
-    if after is not None:
-        last = gateway().sessions.get(SessionKey(own_namespace(), parse_session_id(after, param="after")))
+    if query.after is not None:
+        last = gateway().sessions.get(SessionKey(own_namespace(), query.after))
         if last is None:
-            raise NotFoundError(f"No conversation found with id '{after}'", param="after")
-    found = gateway().sessions.made(own_namespace(), limit=most + 1, before=last)
-    page, more = found[:most], len(found) > most
-    return json_reply(envelope([shown(session) for session in page], has_more=more))
+            raise NotFoundError(f"No conversation found with id '{query.after}'", param="after")
+    found = gateway().sessions.made(own_namespace(), limit=query.limit + 1, before=last)
+    page, more = found[: query.limit], len(found) > query.limit
+    return json_reply(
+        ConversationList(
+            object="list",
+            data=[shown(session) for session in page],
+            first_id=page[0].session_id if page else None,
+            last_id=page[-1].session_id if page else None,
+            has_more=more,
+        )
+    )
 
 
-@blueprint.get("/<session_id>")
+@serve(blueprint, routes.READ_CONVERSATION)
 def read(session_id: str) -> Response:
-    parse_query()
     return json_reply(shown(session_of(session_id)))
 
 
-@blueprint.post("/<session_id>")
-def edit(session_id: str) -> Response:
-    parse_query()
-    body = parse_body()
-    fields.only(body, bodies.EditConversation)
-    if "metadata" not in body:
-        raise InvalidRequestError("metadata is needed.", param="metadata")
-    metadata = fields.optional_metadata(body) or {}
-    return json_reply(shown(gateway().sessions.update(session_of(session_id).key, metadata=metadata)))
+@serve(blueprint, routes.EDIT_CONVERSATION)
+def edit(session_id: str, body: EditConversation) -> Response:
+    return json_reply(shown(gateway().sessions.update(session_of(session_id).key, metadata=body.metadata or {})))
 
 
-@blueprint.delete("/<session_id>")
+@serve(blueprint, routes.ERASE_CONVERSATION)
 def erase(session_id: str) -> Response:
     """Erases the session: its items, its conversation, the stored responses of its turns. 202 when the provider failed
     or there is more than one attempt removes: then it takes no turns any more, and the sweeper finishes the job."""
-    parse_query()
     key = SessionKey(own_namespace(), parse_session_id(session_id, param="conversation"))
     if gateway().sessions.get(key) is None:
         raise SessionNotFoundError()
     outcome = eraser().erase_session(key, budget=erasing_budget())
     done = isinstance(outcome, Receipt)
     audited("session_erased", session_id, outcome="done" if done else "begun")
-    deleted = {"id": session_id, "object": "conversation.deleted", "deleted": done}
+    deleted = DeletedConversation(id=session_id, object="conversation.deleted", deleted=done)
     return json_reply(deleted, 200 if done else 202)
 
 
@@ -95,15 +94,10 @@ def session_of(session_id: str) -> Session:
     return session
 
 
-def envelope(data: list[JSON], *, has_more: bool) -> JSON:
-    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-    return {"object": "list", "data": data, **ends, "has_more": has_more}
-
-
-def shown(session: Session) -> JSON:
-    return {
-        "id": session.session_id,
-        "object": "conversation",
-        "created_at": session.created_at // 1000,
-        "metadata": session.metadata,
-    }
+def shown(session: Session) -> Conversation:
+    return Conversation(
+        id=session.session_id,
+        object="conversation",
+        created_at=session.created_at // 1000,
+        metadata=session.metadata,
+    )

@@ -4,56 +4,52 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from gateway.errors import (
-    InvalidRequestError,
-    NotFoundError,
-)
+from gateway.errors import InvalidRequestError, NotFoundError
 from gateway.history import items as history
 from gateway.lifecycle import items as hosted
 from gateway.model import JSON, parse_session_id
 from gateway.providers.retry import Patience
-from gateway.web import fields, query, wall
+from gateway.web import account_ids, wall
 from gateway.web.access import own_namespace, owner
-from gateway.web.api import bodies
-from gateway.web.requests import gateway, json_reply, parse_body
-from gateway.web.v1.asked import header_choice, parse_query
-from gateway.web.v1.conversations import envelope, session_of, shown
-from gateway.web.v1.naming import speak_of
+from gateway.web.bodies import AddConversationItems
+from gateway.web.handlers import serve
+from gateway.web.queries import ConversationItemsQuery, IncludeQuery, LostHeaders
+from gateway.web.reference import v1 as routes
+from gateway.web.replies import ItemList
+from gateway.web.requests import gateway, json_reply
+from gateway.web.v1.conversations import session_of, shown
+from gateway.web.v1.names import speak_of
 
-blueprint = Blueprint("items", __name__, url_prefix="/conversations/<session_id>/items")
+blueprint = Blueprint("items", __name__)
 
 
-@blueprint.get("")
-def items(session_id: str) -> Response:
-    asked, include = parse_query(("limit", "order", "after", "include"))
-    limit, order = query.limit(asked), fields.choice(asked, "order", ("desc", "asc"))
-    after = query.optional_cursor(asked)
+@serve(blueprint, routes.LIST_ITEMS)
+def items(session_id: str, query: ConversationItemsQuery) -> Response:
     session = wall.session_now(session_id)
-    missing = NotFoundError(f"No item found with id '{(after or '')[:200]}'", param="after")
+    missing = NotFoundError(f"No item found with id '{(query.after or '')[:200]}'", param="after")
     if session is None:
-        if after is not None:
+        if query.after is not None:
             raise missing
-        return json_reply(envelope([], has_more=False))
+        return json_reply(ItemList(object="list", data=[], first_id=None, last_id=None, has_more=False))
     speak_of(session_id, session.conversation_id)
     provider, conversation_id = gateway().provider, session.conversation_id
     try:
-        page = provider.list_items(conversation_id, limit=limit, order=order, after=after, include=include)
+        page = provider.list_items(
+            conversation_id, limit=query.limit, order=query.order, after=query.after, include=query.include
+        )
     except InvalidRequestError as exc:
         raise (missing if exc.param == "after" else exc) from exc
     return _given(page["data"], page)
 
 
-@blueprint.post("")
-def add(session_id: str) -> Response:
+@serve(blueprint, routes.ADD_ITEMS)
+def add(session_id: str, query: IncludeQuery, headers: LostHeaders, body: AddConversationItems) -> Response:
     """At most 20 items; the list of those that were added."""
-    _, include = parse_query(("include",))
     parse_session_id(session_id, param="conversation")
-    body = parse_body()
-    fields.only(body, bodies.AddConversationItems)
-    posted = wall.posted_items(body.get("items"), "items")
-    restart = header_choice("X-On-Lost", ("error", "restart")) == "restart"
+    account_ids.check_ids(body.items, "items")
+    restart = headers.on_lost == "restart"
     key = wall.writable_key(session_id, restart=restart)
-    wall.check_in_session(session_id, wall.ids_in(posted, "items"), "items")
+    wall.check_in_session(session_id, wall.ids_in(body.items, "items"), "items")
     patience = Patience(gateway().sessions.wait_seconds)
     names = speak_of(session_id)
     added: JSON = {}
@@ -61,7 +57,7 @@ def add(session_id: str) -> Response:
     def fill(conversation_id: str) -> None:
         nonlocal added
         names.learn(conversation_id)
-        added = patience.call(lambda: gateway().provider.add_items(conversation_id, posted, include=include))
+        added = patience.call(lambda: gateway().provider.add_items(conversation_id, body.items, include=query.include))
 
     hosted.write(gateway().sessions, gateway().provider, key, fill, patience, user_id=owner(), restart=restart)
     return _given(added["data"], added)
@@ -72,22 +68,22 @@ def _given(shown_items: list[JSON], answer: JSON) -> Response:
     return json_reply(answer)
 
 
-@blueprint.get("/<item_id>")
-def item(session_id: str, item_id: str) -> Response:
-    _, include = parse_query(("include",))
+@serve(blueprint, routes.READ_ITEM)
+def item(session_id: str, item_id: str, query: IncludeQuery) -> Response:
     conversation_id = session_of(session_id).conversation_id
     speak_of(session_id, conversation_id)
     found = wall.found_or(
         wall.item_not_found(item_id),
-        lambda: gateway().provider.retrieve_item(conversation_id, history.parse_item_id(item_id), include=include),
+        lambda: gateway().provider.retrieve_item(
+            conversation_id, history.parse_item_id(item_id), include=query.include
+        ),
     )
     return _given([found], found)
 
 
-@blueprint.delete("/<item_id>")
+@serve(blueprint, routes.REMOVE_ITEM)
 def remove(session_id: str, item_id: str) -> Response:
     """Removes one, and answers with the conversation."""
-    parse_query()
     session = session_of(session_id)
     speak_of(session_id, session.conversation_id)
     wall.found_or(

@@ -6,19 +6,19 @@ The event that ends a response is given only once its turn is recorded: who has 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import orjson
-from flask import Response, stream_with_context
+from flask import Response
 
 from gateway.errors import GatewayError, UnreadableAnswerError
 from gateway.model import JSON, Done, Held, StreamEvent, TurnEvent
 from gateway.providers.base import ENDS, FAILURES
-from gateway.reader import Reading
+from gateway.turn.worker import Reading
+from gateway.web import sse
 from gateway.web.errors import error_event
-from gateway.web.sse import KEEP_ALIVE, KEEP_ALIVE_SECONDS
-from gateway.web.v1.naming import Names, named_error
+from gateway.web.v1.names import Names, named_error
 from gateway.web.v1.replaying import ending, events_of
 
 
@@ -27,52 +27,28 @@ def event_stream(reading: Reading, names: Names, left: Callable[[Held | None], N
     the queue, or a provider that thinks) a word keeps the connection alive, and an error is an event. `left` is told
     when the client goes before the end."""
     begun: list[TurnEvent] = []
-    until = time.monotonic() + KEEP_ALIVE_SECONDS
+    until = time.monotonic() + sse.KEEP_ALIVE_SECONDS
     while not any(isinstance(event, StreamEvent | Done) for event in begun):
         taken = reading.take(max(0.0, until - time.monotonic()))
         begun += taken or ()
         if taken is None or time.monotonic() >= until:
             break
-    reply = Response(stream_with_context(_frames(reading, begun, names, left)), mimetype="text/event-stream")
-    # Proxies are asked not to collect the words.
-    reply.headers["X-Accel-Buffering"] = "no"
-    return reply
-
-
-def _frames(
-    reading: Reading, begun: Sequence[TurnEvent], names: Names, left: Callable[[Held | None], None]
-) -> Iterator[bytes]:
-    writer = _Writer(names)
-    events: Sequence[TurnEvent] | None = begun
-    try:
-        while events is not None:
-            frames = b"".join(frame for event in events for frame in writer.frames(event))
-            if frames or not events or events is begun:
-                yield frames or KEEP_ALIVE
-            events = reading.take(KEEP_ALIVE_SECONDS)
-        if frames := b"".join(writer.rest()):
-            yield frames
-    except GeneratorExit:
-        left(writer.held)
-        raise
-    except BaseException as exc:
-        yield writer.failure(exc)
-    finally:
-        reading.desert()
+    return sse.stream_reply(reading, begun, _Writer(names, left))
 
 
 class _Writer:
-    """Writes one stream, and remembers how far it is."""
+    """A response's own events; remembers how far it is."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, left: Callable[[Held | None], None]) -> None:
         self._names = names
-        self.held: Held | None = None
+        self._left = left
+        self._held: Held | None = None
         self._last: StreamEvent | None = None
         self._end: StreamEvent | None = None
 
     def frames(self, event: TurnEvent) -> Iterator[bytes]:
         if isinstance(event, Held):
-            self.held = event
+            self._held = event
             self._names.learn(event.conversation_id)
         elif isinstance(event, StreamEvent):
             if event.type in ENDS or event.type in FAILURES:
@@ -108,6 +84,9 @@ class _Writer:
             # For a gateway whose provider this one is.
             flat["in_doubt"] = True
         return self._frame(StreamEvent("error", orjson.dumps(flat)))
+
+    def left(self) -> None:
+        self._left(self._held)
 
     def _next(self) -> int:
         last = None

@@ -101,14 +101,14 @@ def test_nothing_is_asked_in_a_hidden_tab(windows: Windows, gateway: GatewayProc
         window.hide(False)
 
 
-def test_the_strip_shows_what_is_going_on(
+def test_the_activity_chart_shows_what_is_going_on(
     windows: Windows, gateway: GatewayProcess, provider: UpstreamProcess, name: Name
 ):
     window = windows.open()
     value = window.page.locator("#tile-now .value")
     expect(value).to_have_text("0")
     provider.faults({"match": "POST /v1/responses", "fault": "pause", "events": 2})
-    with gateway.stream(name("strip"), "Hello") as events:
+    with gateway.stream(name("activity"), "Hello") as events:
         next(events)
         window.later(5)
         expect(value).to_have_text("1")

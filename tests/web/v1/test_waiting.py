@@ -18,7 +18,7 @@ from tests.harness.stub_provider import StubProvider, stub_provider, words
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.web.v1.streams.KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.web.sse.KEEP_ALIVE_SECONDS", 0.05)
 
 
 @pytest.fixture

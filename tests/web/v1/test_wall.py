@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.providers.base import StreamEvent
-from gateway.web.v1.naming import Names
+from gateway.web.v1.names import Names
 from tests.harness.app import JSON, House, user
 
 MISSING = "msg_" + 50 * "0"

@@ -7,7 +7,7 @@ import { openDialog } from "./dialogs.js";
 import { byId, kept } from "./dom.js";
 import { startList } from "./list.js";
 import { lookAgain, startSession } from "./session.js";
-import { startStrip } from "./strip.js";
+import { startActivityChart } from "./activity_chart.js";
 
 byId("new").addEventListener("click", () => newSession(lookAgain));
 byId("keys").addEventListener("click", () => openDialog("keys"));
@@ -21,4 +21,4 @@ byId("theme").addEventListener("click", () => {
 
 startList();
 startSession();
-startStrip();
+startActivityChart();

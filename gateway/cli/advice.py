@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gateway.config import Settings
 from gateway.parsing import shown_url
+from gateway.sessions.schemes import is_server, scheme_of
 from gateway.workers import worker_kind_of
 
 
@@ -45,7 +46,7 @@ def describe_provider(settings: Settings) -> str:
 
 def regrets(settings: Settings) -> Iterator[str]:
     """Warnings: it runs, but not as one may think."""
-    scheme = settings.store.partition(":")[0].lower()
+    scheme = scheme_of(settings.store)
     if scheme == "memory" and settings.workers > 1:
         yield (
             f"the memory store is each worker's own: with {settings.workers} workers a session is several. "
@@ -65,7 +66,7 @@ def regrets(settings: Settings) -> Iterator[str]:
                 "the demo model only repeats what it read. "
                 "Set OPENAI_API_KEY for OpenAI's, or GATEWAY_LOCAL_MODEL_URL for a model of your own."
             )
-        if scheme not in ("memory", "json", "sqlite") and "://" not in settings.local_db:
+        if is_server(settings.store) and not is_server(settings.local_db):
             yield (
                 f"other hosts share the store, but not the conversations in {settings.local_db}. "
                 "Set GATEWAY_LOCAL_DB to a database that they share."

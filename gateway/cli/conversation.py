@@ -19,7 +19,7 @@ from gateway.cli.common import console, counted, say
 from gateway.cli.words import NO_LONGER_WAITING, explain, printable, speak, tell_rest
 from gateway.cli.wrapping import wrapped
 from gateway.errors import InvalidSessionIdError
-from gateway.history.passages import Kind, Part, Reader
+from gateway.history.rendering import ItemRenderer, Kind, Part
 from gateway.model import JSON, new_session_id, parse_session_id
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Conversation:
         if self._look(self._session_id) is None:
             say("Nothing was said yet.")
             return
-        reader = Reader()
+        reader = ItemRenderer()
         shown = console()
         for item in self._client.items(self._session_id):
             passage = reader.read(item)

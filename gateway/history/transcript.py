@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 import orjson
 
-from gateway.history.passages import Kind, Part, Reader
+from gateway.history.rendering import ItemRenderer, Kind, Part
 from gateway.model import JSON, Session
 
 
 def write_markdown(session: Session, items: Iterable[JSON]) -> Iterator[str]:
     yield f"# {session.session_id}\n\n*{_dates(session)}*\n"
-    reader = Reader()
+    reader = ItemRenderer()
     for item in items:
         passage = reader.read(item)
         parts = "\n\n".join(_markdown(part) for part in passage.parts)
@@ -24,7 +24,7 @@ def write_markdown(session: Session, items: Iterable[JSON]) -> Iterator[str]:
 
 def write_text(session: Session, items: Iterable[JSON]) -> Iterator[str]:
     yield f"{session.session_id}\n{_dates(session)}\n"
-    reader = Reader()
+    reader = ItemRenderer()
     for item in items:
         passage = reader.read(item)
         yield f"\n{passage.title}:\n"

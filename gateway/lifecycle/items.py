@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gateway.binding import bind_conversation
 from gateway.errors import ConversationGoneError, GatewayError
 from gateway.history import items as history
 from gateway.lifecycle.holding import holding
@@ -12,6 +11,7 @@ from gateway.model import JSON, SessionKey
 from gateway.providers.base import Provider
 from gateway.providers.retry import Patience
 from gateway.sessions import SessionManager
+from gateway.turn.binding import bind_conversation
 
 
 def write(

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from gateway.binding import bind_conversation
 from gateway.errors import SessionExistsError, UserMismatchError
 from gateway.history.copying import Copied, copy_history
 from gateway.history.items import add_portion
@@ -16,6 +15,7 @@ from gateway.model import JSON, Session, SessionKey, Status
 from gateway.providers.base import Provider
 from gateway.providers.retry import Patience
 from gateway.sessions import SessionManager
+from gateway.turn.binding import bind_conversation
 
 
 class Made(NamedTuple):

@@ -15,9 +15,9 @@ from gateway.config import Settings
 from gateway.lifecycle.erasures import Eraser
 from gateway.lifecycle.sweeping import Sweeper
 from gateway.providers.base import Provider
-from gateway.reader import Readers
 from gateway.sessions import SessionManager
 from gateway.turn import Gateway
+from gateway.turn.worker import Readers
 from gateway.web import (
     access,
     console,

@@ -13,8 +13,8 @@ from gateway import logs
 from gateway.config import Settings
 from gateway.errors import BodyTooLargeError, InvalidJSONError, InvalidRequestError, UnsupportedMediaTypeError
 from gateway.model import JSON
-from gateway.reader import Readers
 from gateway.turn import Gateway
+from gateway.turn.worker import Readers
 
 _MOST_LEVELS = 64
 """How deep a body may be nested: far less than what can be read, but not written any more."""

@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 
 from gateway.errors import GatewayError, NotFoundError, TurnLostError
 from gateway.model import ANSWERED, JSON, TurnRecord
-from gateway.settle import Settled
+from gateway.turn.recovery import Settled
 from gateway.web.handlers import serve
 from gateway.web.lookup import readable_session_of
 from gateway.web.queries import TurnsQuery

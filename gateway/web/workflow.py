@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from gateway.model import JSON, TurnRequest
-from gateway.reply import reply_of
+from gateway.turn.reply import reply_of
 from gateway.web.access import own_namespace, owner
 from gateway.web.bodies import Workflow
 from gateway.web.handlers import serve

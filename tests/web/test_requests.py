@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 import gateway.web.sse
 from gateway.config import Settings
 from gateway.model import Delta
-from gateway.reader import Reading
+from gateway.turn.worker import Reading
 from gateway.web import create_app
 from gateway.web.app import GatewayApp
 from tests.harness.support import run_script

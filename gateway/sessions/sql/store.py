@@ -21,52 +21,37 @@ _TICKETS = {"postgresql": PostgresTickets}
 _RECORDS = {"postgresql": PostgresRecords, "mysql": MySQLRecords}
 
 
-class Ledger:
-    """All of a store but its sessions: also for one that keeps those elsewhere."""
-
-    def __init__(self, database: Database, tables: Tables, liveness: Liveness, terms: Terms) -> None:
-        self.database = database
-        self.terms = terms
-        self.tickets = _TICKETS.get(database.kind, SqlTickets)(database, tables, liveness, terms)
-        self.records = _RECORDS.get(database.kind, SqlRecords)(database, tables, self.tickets)
-        self.erasures = SqlErasures(database, tables, self.tickets, self.records)
-        self.owners = SqlOwners(database, tables, self.tickets.now)
-        self._liveness = liveness
-        self._meta = sa.select(tables.meta.c.value)
-
-    def now(self) -> int:
-        return self.tickets.now()
-
-    def ping(self) -> None:
-        if not self.database.rows(self._meta):
-            raise StoreUnavailableError("The session store's tables are gone.", retry_after=1)
-        self.database.check()
-
-    def close(self) -> None:
-        self._liveness.close()
-        self.database.close()
-
-
 class SqlStore(Store):
     """Sessions in memory, SQLite, PostgreSQL, MariaDB or MySQL."""
 
     def __init__(
         self, database: Database, tables: Tables, liveness: Liveness, terms: Terms, *, shared: bool = True
     ) -> None:
-        self.ledger = ledger = Ledger(database, tables, liveness, terms)
+        self.database = database
+        self.tables = tables
         self.terms = terms
         self.shared = shared
-        self.tickets: SqlTickets = ledger.tickets
-        self.records: SqlRecords = ledger.records
-        self.erasures: SqlErasures = ledger.erasures
-        self.owners: SqlOwners = ledger.owners
-        self.sessions: SqlSessions = SqlSessions(database, tables, ledger.tickets, ledger.records, ledger.erasures)
+        self._liveness = liveness
+        self._meta = sa.select(tables.meta.c.value)
+        tickets = _TICKETS.get(database.kind, SqlTickets)(database, tables, liveness, terms)
+        records = _RECORDS.get(database.kind, SqlRecords)(database, tables, tickets)
+        erasures = SqlErasures(database, tables, tickets, records)
+        self.tickets = tickets
+        self.records = records
+        self.erasures = erasures
+        self.sessions = SqlSessions(database, tables, tickets, records, erasures)
+        self.owners = SqlOwners(database, tables, tickets.now)
+        self._now = tickets.now
 
     def now(self) -> int:
-        return self.ledger.now()
+        return self._now()
 
     def ping(self) -> None:
-        self.ledger.ping()
+        if not self.database.rows(self._meta):
+            raise StoreUnavailableError("The session store's tables are gone.", retry_after=1)
+        self.database.check()
+        self._liveness.check()
 
     def close(self) -> None:
-        self.ledger.close()
+        self._liveness.close()
+        self.database.close()

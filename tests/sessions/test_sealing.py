@@ -152,7 +152,7 @@ def test_an_edit_on_the_way_to_another_name_goes_along(
 @pytest.mark.parametrize("name", ["json", "sqlite", "postgresql", "mariadb", "valkey"])
 def test_without_the_key_sessions_still_expire(name: str, make_store_address: MAKE) -> None:
     address = make_store_address(name)
-    with opened(address, NEW) as (store, _):
+    with open_sessions(address.url, prefix=address.prefix, encryption_keys=[NEW], erase_expired=True) as store:
         now = store.now()
         store.put(
             [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from gateway.errors import SessionNotFoundError, TurnLostError
@@ -149,7 +151,7 @@ class LifetimeContract(StoreContract):
         assert store.get(KEY) is None
 
     def test_turn_records_are_kept_for_thirty_days_and_then_gone(self, open_store: OpenStore, clock: Clock) -> None:
-        store = open_store(clock=clock)
+        store = open_store(clock=clock, lifetime=Lifetime(idle_seconds=math.inf))
         records = [run_turn(store, response_id=f"resp_{number}") for number in range(3)]
         clock.advance(Retention().record_ms / 1000 - 60)
         store.prune()

@@ -14,35 +14,35 @@ Without `erase_expired` the mapping carries its expiry as a TTL and goes by itse
 turn that crashed; with it only the sweeper takes it away, once its conversation is written down as to be erased.
 Whether a session has a TTL is decided at its turns: a change of `erase_expired` reaches each with its next one.
 
-For Redis Cluster, which comes later, each script keeps to one slot (`rename` alone takes two), but what is to happen in
-several slots at once is held together by MULTI and WATCH, which Cluster does not have across slots.
+All keys of a tenant share a hash slot, so that each step, indices and idempotency keys included, is one script that
+decides and writes; only the hints at where to look among all tenants lie elsewhere. So a Redis Cluster, which comes
+later, spreads tenants over its nodes as they are; without auth there is one tenant, and so one slot.
+
+A turn's record is a hash that Redis drops when its time is over. Of a session that went by its TTL the sweeper drops
+the records, and what names it in the indices.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from redis.exceptions import RedisError
-
 from gateway.errors import ConfigurationError
-from gateway.sessions.redis.connect import explain_refusal, explain_server, open_client
-from gateway.sessions.redis.link import Link
-from gateway.sessions.redis.manager import RedisSessionManager
+from gateway.sessions.redis.client import Client
+from gateway.sessions.redis.connect import open_client
+from gateway.sessions.redis.keys import Keys
+from gateway.sessions.redis.store import RedisStore
+from gateway.sessions.values import Terms
 
-__all__ = ["RedisSessionManager", "open_redis"]
+__all__ = ["RedisStore", "open_redis"]
 
 
-def open_redis(url: str, *, prefix: str, **options: Any) -> RedisSessionManager:
+def open_redis(url: str, *, prefix: str, terms: Terms) -> RedisStore:
     """The store behind `url`. A server that cannot be reached now is no error here: the first use says so."""
     if not prefix or any(character in "{}" or not character.isprintable() for character in prefix):
         raise ConfigurationError(f"{prefix!r} cannot begin the names of Redis keys: no braces, and not empty.")
-    client = open_client(url)
-    link = Link(client)
+    keys = Keys(prefix)
+    client = Client(open_client(url), version_key=keys.version)
     try:
-        reason = explain_server(link.open())
-    except RedisError as exc:
-        reason = explain_refusal(client, exc)
-    if reason is not None:
-        link.close()
-        raise ConfigurationError(reason)
-    return RedisSessionManager(link, prefix=prefix, **options)
+        client.open()
+    except ConfigurationError:
+        client.close()
+        raise
+    return RedisStore(client, keys=keys, terms=terms)

@@ -1,41 +1,40 @@
-"""What the keys are called. Those of one session share a hash slot, and so do the indices of one tenant.
+"""What the keys are called. All those of one tenant share a hash slot: its sessions, turns, indices, what it was given.
 
-    {prefix}:{TENANT/SESSION}:session     hash: the mapping, readable in redis-cli; carries the TTL
-                             :lock        hash: holder, fence, and the last number given to a ticket or a fence
-                             :queue       zset: tickets by number; the first one holds
-                             :leases      zset: tickets by the end of their lease
-                             :turns       hash: turn_id → record (JSON)
-                             :log         zset: turns that have begun, by time
-                             :responses   zset: what stays of older turns: "conversation_id response_id"
-                             :erasures    hash: conversation_id → what is to be erased (JSON)
-    {prefix}:key:{TENANT/KEY}             string: SESSION/TURN, the owner of an idempotency key
-    {prefix}:given:{TENANT/ID}            string: whose turn's this response is ("CONVERSATION SESSION WORKFLOW");
-                                          empty: an id that was given outside of every session; each for 30 days
-    {prefix}:{TENANT/}:used               zset: sessions by last use; also :status:STATUS and :user:USER
-                      :names              zset: sessions by name
-                      :made               zset: sessions by when they were made
-                      :expires            zset: SESSION or SESSION/USER by expiry, for the sweeper
-                      :trim               zset: sessions by when their old turn records are due
-    {prefix}:tenants                      zset: tenants by their latest new session
-    {prefix}:erasures                     zset: TENANT/SESSION with something to be erased, by time
-    {prefix}:api-keys                     hash: an API key's name → its hash, and whose it is (JSON)
+    {prefix}:{TENANT/}:session:SESSION       hash: the mapping, readable in redis-cli; carries the TTL
+                       lock:SESSION          hash: holder, fence, and the last number given to a ticket or a fence
+                       queue:SESSION         zset: tickets by number; the first one holds
+                       leases:SESSION        zset: tickets by the end of their lease
+                       turn:TURN             hash: a turn's record, which is its ticket while it is open
+                       history:HISTORY       string: the session whose turns these are
+                       log:HISTORY           zset: its turns that have begun, by time
+                       claim:KEY             hash: the turn that an idempotency key belongs to
+                       response:RESPONSE     string: its turn
+                       responses:CONVERSATION  zset: the stored responses of its turns, by time
+                       given:ID              string: an id that the tenant was given outside of every session
+                       used, made            zsets: sessions by last use, and by when they were made
+                       status:STATUS, user:USER  zsets: the same sessions by last use
+                       names                 zset: "SESSION HISTORY USER"
+                       erasures:SESSION      hash: conversation → what is to be erased (JSON)
+                       erasing, requested    zsets: SESSION/CONVERSATION by when it is due, and by when it was asked for
 
-The braces around TENANT/… are literal. Neither a session id nor what is percent-encoded (tenants, users, idempotency
-keys) can hold a slash or a brace.
+    {prefix}:used, {prefix}:due              zsets: TENANT/SESSION by last use, and by when to look whether it expired
+    {prefix}:erasing                         zset: tenants with erasures, by when to look
+    {prefix}:api-keys                        hash: an API key's name → its hash, and whose it is (JSON)
+    {prefix}:version                         string: which layout this is
+
+The braces around TENANT/ are literal. A tenant is percent-encoded, all else is as it is: neither a session id nor an
+encoded tenant can hold a slash or a space, and what stands behind the first closing brace matters to no slot.
+
+A session's turns belong to a history, named after the turn that bound it: so a rename hands them all on by one key,
+and a session that is made anew by the same name begins without those of its forerunner.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
-from gateway.model import Session, SessionKey, Status
-
-_SESSION_PARTS = ("session", "lock", "queue", "leases", "turns", "log", "responses", "erasures")
-
-
-def encode_name(name: str) -> str:
-    """`name` without slashes, braces and colons."""
-    return quote(name, safe="") if name else ""
+from gateway.model import SessionKey
 
 
 class Keys:
@@ -43,55 +42,37 @@ class Keys:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self.tenants = f"{prefix}:tenants"
-        self.erasures = f"{prefix}:erasures"
+        self.used = f"{prefix}:used"
+        self.due = f"{prefix}:due"
+        self.erasing = f"{prefix}:erasing"
         self.api_keys = f"{prefix}:api-keys"
+        self.version = f"{prefix}:version"
 
-    def of(self, key: SessionKey) -> tuple[str, ...]:
-        """The keys of a session in the order in which its scripts know them."""
-        base = f"{self.prefix}:{{{encode_name(key.tenant)}/{key.session_id}}}:"
-        return tuple([base + part for part in _SESSION_PARTS])
+    def tenant(self, tenant: str) -> str:
+        """What all keys of this tenant begin with."""
+        return f"{self.prefix}:{{{encode_tenant(tenant)}/}}:"
+
+    def of(self, tenant: str, name: str) -> str:
+        return self.tenant(tenant) + name
 
     def session(self, key: SessionKey) -> str:
-        return self.part(key, "session")
+        return self.of(key.tenant, f"session:{key.session_id}")
 
-    def part(self, key: SessionKey, part: str) -> str:
-        return f"{self.prefix}:{{{encode_name(key.tenant)}/{key.session_id}}}:{part}"
 
-    def claim(self, tenant: str, idempotency_key: str) -> str:
-        return f"{self.prefix}:key:{{{encode_name(tenant)}/{encode_name(idempotency_key)}}}"
+@lru_cache(1024)
+def encode_tenant(tenant: str) -> str:
+    return quote(tenant, safe="")
 
-    def given(self, tenant: str, given_id: str) -> str:
-        return f"{self.prefix}:given:{{{encode_name(tenant)}/{encode_name(given_id)}}}"
 
-    def index(self, tenant: str, name: str) -> str:
-        return f"{self.prefix}:{{{encode_name(tenant)}/}}:{name}"
-
-    def by_status(self, tenant: str, status: Status) -> str:
-        return self.index(tenant, f"status:{status.value}")
-
-    def by_user(self, tenant: str, user_id: str) -> str:
-        return self.index(tenant, f"user:{encode_name(user_id)}")
+def decode_tenant(name: str) -> str:
+    return unquote(name)
 
 
 def encode_key(key: SessionKey) -> str:
-    return f"{encode_name(key.tenant)}/{key.session_id}"
+    """The session's name among those of all tenants."""
+    return f"{encode_tenant(key.tenant)}/{key.session_id}"
 
 
 def decode_key(name: str) -> SessionKey:
     tenant, _, session_id = name.partition("/")
-    return SessionKey(unquote(tenant), session_id)
-
-
-def encode_expiring(session_id: str, user_id: str | None) -> str:
-    """A session's name in the index of expiry: it says whose it was when the mapping is gone already."""
-    return session_id if user_id is None else f"{session_id}/{encode_name(user_id)}"
-
-
-def expiring_name(session: Session) -> str:
-    return encode_expiring(session.session_id, session.user_id)
-
-
-def decode_expiring(name: str) -> tuple[str, str | None]:
-    session_id, slash, user_id = name.partition("/")
-    return session_id, unquote(user_id) if slash else None
+    return SessionKey(decode_tenant(tenant), session_id)

@@ -1,139 +1,115 @@
-"""How sessions, turn records and erasures are written in Redis. What cannot be read is an error, never an absence."""
+"""What is remembered of turns: a hash each, that goes by itself when its time is over."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import orjson
-
-from gateway.errors import StoreUnavailableError
-from gateway.model import JSON, Session, SessionKey, Status, TurnRecord, TurnState
-from gateway.sessions.base import Erasure
-from gateway.sessions.sealing import PLAIN, SealedError, Sealing
-
-FIELDS = (
-    "conversation_id",
-    "created_at",
-    "last_used",
-    "expires_at",
-    "status",
-    "user_id",
-    "data",
-    "metadata",
-    "generation",
-    "turns",
-)
-"""What is read of a session; its name is in its key."""
-
-_TURN_FIELDS = (
-    "workflow",
-    "idempotency_key",
-    "fingerprint",
-    "conversation_id",
-    "generation",
-    "created",
-    "recovered",
-    "response_id",
-    "started_at",
-    "finished_at",
-    "usage",
-    "error_code",
-    "undelivered",
-)
+from gateway.errors import InvalidRequestError
+from gateway.model import SessionKey, TurnRecord
+from gateway.sessions.redis.hashes import decode_claim, decode_turn, encode_settled, encode_turn
+from gateway.sessions.redis.hints import Hints
+from gateway.sessions.redis.steps import Steps
+from gateway.sessions.store import Records, lost
+from gateway.sessions.values import ResponseOwner, Use
 
 
-def encode_session(session: Session, sealing: Sealing = PLAIN) -> list[str | int]:
-    """Fields and values in turn; what is None is left out."""
-    fields: dict[str, str | int | None] = {
-        "tenant": session.tenant,
-        "session_id": session.session_id,
-        "conversation_id": session.conversation_id,
-        "created_at": session.created_at,
-        "last_used": session.last_used,
-        "expires_at": session.expires_at,
-        "status": session.status.value,
-        "user_id": session.user_id,
-        "data": sealing.seal(session.key, "data", session.data),
-        "metadata": sealing.seal(session.key, "metadata", session.metadata),
-        "generation": session.generation,
-        "turns": session.turns,
-    }
-    return [part for name, value in fields.items() if value is not None for part in (name, value)]
+class RedisRecords(Records):
+    def __init__(self, steps: Steps, hints: Hints) -> None:
+        self._steps = steps
+        self._hints = hints
+        self._client = steps.client
+        self._retention = steps.terms.retention
 
-
-def decode_session(key: SessionKey, values: Sequence[str | None], sealing: Sealing | None) -> Session | None:
-    """The session whose `FIELDS` have these values; None when there is none of them. Without `sealing` what may be
-    sealed is left out."""
-    conversation_id, created_at, last_used, expires_at, status, user_id, data, metadata, generation, turns = values
-    if conversation_id is None and all(value is None for value in values):
-        return None
-    try:
-        return Session(
-            tenant=key.tenant,
-            session_id=key.session_id,
-            conversation_id=_present(conversation_id),
-            created_at=int(_present(created_at)),
-            last_used=int(_present(last_used)),
-            expires_at=None if expires_at is None else int(expires_at),
-            status=Status(_present(status)),
-            user_id=user_id,
-            data=sealing.unseal(key, "data", _present(data)) if sealing else {},
-            metadata=sealing.unseal(key, "metadata", _present(metadata)) if sealing else {},
-            generation=int(_present(generation)),
-            turns=int(_present(turns)),
+    def write(self, record: TurnRecord) -> None:
+        (written,) = self._client.step(
+            self._steps.of_session(
+                "write",
+                record.key,
+                record.turn_id,
+                at=self._steps.now(),
+                record_ms=self._retention.record_ms,
+                record=encode_turn(record),
+            )
         )
-    except SealedError as exc:
-        raise StoreUnavailableError(f"What is kept with session {key.session_id!r} {exc}.", retry_after=1) from exc
-    except ValueError as exc:
-        raise StoreUnavailableError(f"The record of session {key.session_id!r} in Redis is corrupt.") from exc
+        if not written:
+            raise lost()
 
-
-def encode_turn(record: TurnRecord) -> bytes:
-    """Without what its key says, and without what is true only now (`live`)."""
-    fields: JSON = {"state": record.state.value}
-    for name in _TURN_FIELDS:
-        value = getattr(record, name)
-        if value is not None and value is not False:
-            fields[name] = value
-    return orjson.dumps(fields)
-
-
-def decode_turn(key: SessionKey, turn_id: str, text: str, *, live: bool) -> TurnRecord:
-    try:
-        fields = _parse_object(text)
-        return TurnRecord(
-            turn_id=turn_id,
-            tenant=key.tenant,
-            session_id=key.session_id,
-            state=TurnState(str(fields.get("state"))),
-            live=live,
-            **{name: fields[name] for name in _TURN_FIELDS if name in fields},
+    def finish(self, record: TurnRecord, use: Use | None) -> None:
+        finish = self._steps.of_session(
+            "finish",
+            record.key,
+            record.turn_id,
+            at=self._steps.now(),
+            record_ms=self._retention.record_ms,
+            record=encode_turn(record),
+            conversation_id=use and use.conversation_id,
+            last_used=use and use.last_used,
+            expires_at=use and use.expires_at,
+            turns=use and use.turns,
         )
-    except ValueError as exc:
-        raise StoreUnavailableError(f"The record of turn {turn_id!r} in Redis is corrupt.") from exc
+        hints = [] if use is None else self._hints.of_use(use)
+        (written,) = self._client.learn(self._client.batch([*hints, finish])[-1])
+        if not written:
+            raise lost()
 
+    def recall(self, tenant: str, idempotency_key: str) -> TurnRecord | None:
+        found = self._client.step(
+            self._steps.of_tenant(
+                "recall",
+                tenant,
+                {"claim": f"claim:{idempotency_key}"},
+                idempotency_key=idempotency_key,
+                since=self._steps.now() - self._retention.key_ms,
+            )
+        )
+        return decode_claim(tenant, idempotency_key, *found) if found else None
 
-def encode_erasure(requested_at: int, *, whole: bool) -> bytes:
-    return orjson.dumps({"requested_at": requested_at, "whole": whole})
+    def get(self, key: SessionKey, turn_id: str) -> TurnRecord | None:
+        (recorded,) = self._client.step(
+            self._steps.of_tenant(
+                "turn", key.tenant, {"turn": f"turn:{turn_id}"}, turn_id=turn_id, session_id=key.session_id
+            )
+        )
+        return None if recorded is None else decode_turn(key.tenant, turn_id, recorded)
 
+    def newest(self, key: SessionKey, limit: int, after: str | None) -> Sequence[TurnRecord]:
+        found = self._client.step(self._steps.of_session("turns", key, before=after, limit=limit))
+        if not found:
+            raise InvalidRequestError("There is no such turn.", param="after")
+        return [decode_turn(key.tenant, *turn) for turn in zip(found[1::2], found[2::2], strict=True)]
 
-def decode_erasure(key: SessionKey, conversation_id: str, text: str) -> Erasure:
-    try:
-        fields = _parse_object(text)
-        return Erasure(*key, conversation_id, requested_at=int(fields["requested_at"]), whole=bool(fields["whole"]))
-    except (ValueError, KeyError) as exc:
-        raise StoreUnavailableError(f"An erasure of session {key.session_id!r} in Redis is corrupt.") from exc
+    def settle(self, record: TurnRecord) -> bool:
+        (settled,) = self._client.step(
+            self._steps.of_session(
+                "settle",
+                record.key,
+                record.turn_id,
+                at=self._steps.now(),
+                record_ms=self._retention.record_ms,
+                record=encode_settled(record),
+            )
+        )
+        return bool(settled)
 
+    def set_undelivered(self, record: TurnRecord, undelivered: bool) -> bool:
+        keys = {"turn": f"turn:{record.turn_id}"}
+        step = self._steps.of_tenant("undelivered", record.tenant, keys, undelivered=undelivered)
+        (changed,) = self._client.step(step)
+        return bool(changed)
 
-def _present(value: str | None) -> str:
-    if value is None:
-        raise ValueError("a field is missing")
-    return value
+    def responses(self, key: SessionKey, conversation_id: str, limit: int) -> Sequence[str]:
+        name = self._steps.keys.of(key.tenant, f"responses:{conversation_id}")
+        found: list[str] = self._client.call("ZRANGE", name, 0, limit - 1)
+        return found
 
+    def drop_responses(self, key: SessionKey, conversation_id: str, response_ids: Sequence[str]) -> None:
+        keys = {"responses": f"responses:{conversation_id}"}
+        self._client.step(self._steps.of_tenant("drop_responses", key.tenant, keys, response_ids=response_ids))
 
-def _parse_object(text: str | None) -> dict[str, Any]:
-    value = orjson.loads(_present(text))
-    if not isinstance(value, dict):
-        raise ValueError("not a JSON object")
-    return value
+    def of_response(self, tenant: str, response_id: str) -> ResponseOwner | None:
+        found = self._client.step(self._steps.of_tenant("response", tenant, {"response": f"response:{response_id}"}))
+        return ResponseOwner(*found) if found else None
+
+    def prune(self, limit: int) -> int:
+        """None: each record has its TTL, and a turn of its session takes it out of the list."""
+        return 0

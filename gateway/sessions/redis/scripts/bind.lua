@@ -1,22 +1,25 @@
--- Binds the session. ARGV: 4 and 5 conversation and generation of what is replaced (empty: nothing), 6 and 7 the old
--- conversation and its erasure (empty: none), 8 `whole` to write a new record or `generation` to go on with the one
--- that is there, 9… the fields and their values.
--- Answers {now, whether the turn holds the session, whether this was written}.
-if not held() then return {now, 0, 0} end
-local bound = redis.call('HMGET', session, 'conversation_id', 'generation')
-if bound[1] and not (bound[1] == ARGV[4] and bound[2] == ARGV[5]) then return {now, 1, 0} end
-if ARGV[8] == 'whole' or not bound[1] then redis.call('DEL', session) end
--- A generation changes two fields and leaves the rest to those who edit it meanwhile.
-for i = 9, #ARGV, 2 do
-  if ARGV[8] == 'whole' or not bound[1] or ARGV[i] == 'conversation_id' or ARGV[i] == 'generation' then
-    redis.call('HSET', session, ARGV[i], ARGV[i + 1])
-  end
+-- after: indices
+-- args: replaced_id replaced_generation conversation_id generation whole:flag erase_old:flag at:number mapping:list
+-- Binds the session, in the place of that conversation and generation (empty: of nothing).
+-- Answers {now}, or {now, what is bound now, the history of a forerunner whose turns nothing needs any more or empty}.
+if not holds() then return {now} end
+local bound = redis.call('HMGET', session, 'conversation_id', 'generation', 'history')
+if bound[1] and not (bound[1] == replaced_id and bound[2] == replaced_generation) then
+  return {now, redis.call('HGETALL', session), ''}
 end
-local ends = tonumber(redis.call('HGET', session, 'expires_at'))
-if expiring and ends then
-  redis.call('PEXPIREAT', session, math.max(ends, now + 2 * lease))
+local erased = bound[1] and erase_old
+if erased then add_erasure(bound[1], bound[3] or '', at, at, false) end
+local forerunner = false
+if bound[1] and not whole then
+  -- The rest is left to those who edit it meanwhile.
+  redis.call('HSET', session, 'conversation_id', conversation_id, 'generation', generation)
 else
-  redis.call('PERSIST', session)
+  forerunner = unfile(session_id)
+  redis.call('DEL', session)
+  write_fields(session, mapping)
+  redis.call('HSET', session, 'history', turn_id, 'revision', now)
+  file(session, session_id)
+  local ends = redis.call('HGET', session, 'expires_at')
+  if expiring and ends then redis.call('PEXPIREAT', session, math.max(tonumber(ends), now + 2 * lease_ms)) end
 end
-if ARGV[6] ~= '' then redis.call('HSETNX', erasures, ARGV[6], ARGV[7]) end
-return {now, 1, 1}
+return {now, redis.call('HGETALL', session), not erased and forerunner or ''}

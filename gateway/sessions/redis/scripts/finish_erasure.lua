@@ -1,11 +1,29 @@
--- The conversation ARGV[4] is erased; its session goes with it when ARGV[5] is 1.
--- Answers {now, whether the mapping went, its user_id or false}.
-redis.call('HDEL', erasures, ARGV[4])
-drop_records(ARGV[4])
-local bound = redis.call('HMGET', session, 'conversation_id', 'status', 'user_id')
-if ARGV[5] ~= '1' or bound[1] ~= ARGV[4] or bound[2] ~= 'erasing' then return {now, 0, false} end
-redis.call('DEL', session)
--- Records of conversations that still wait to be erased are needed for it.
-if redis.call('EXISTS', erasures) == 0 then drop_records(nil) end
-if redis.call('ZCARD', queue) == 0 then advance() end
-return {now, 1, bound[3]}
+-- after: indices
+-- args: conversation_id cursor most:number
+-- A part of an erasure's end: drops its turns, and when none is left the erasure itself; with a whole one the mapping goes,
+-- and all turns of the session by which nothing else is to be erased. Answers {now, where to go on, or empty at the end}.
+local erasures, member = tenant .. 'erasures:' .. session_id, session_id .. '/' .. conversation_id
+local text = redis.call('HGET', erasures, conversation_id)
+if not text then return {now, ''} end
+local erasure = cjson.decode(text)
+local bound, status = unpack(redis.call('HMGET', session, 'conversation_id', 'status'))
+local whole = erasure.whole and bound == conversation_id and status == 'erasing'
+local next = drop_from(tenant .. 'log:' .. erasure.history, cursor, most, function(id)
+  local of = redis.call('HGET', turn_key(id), 'conversation_id')
+  return of == conversation_id or (whole and redis.call('HEXISTS', erasures, of or '') == 0)
+end)
+if next ~= '' then return {now, next} end
+
+redis.call('HDEL', erasures, conversation_id)
+redis.call('ZREM', tenant .. 'erasing', member)
+redis.call('ZREM', tenant .. 'requested', member)
+redis.call('UNLINK', tenant .. 'responses:' .. conversation_id)
+if whole then
+  unfile(session_id)
+  redis.call('DEL', session)
+  advance()
+end
+if redis.call('EXISTS', tenant .. 'log:' .. erasure.history) == 0 then
+  redis.call('DEL', tenant .. 'history:' .. erasure.history)
+end
+return {now, ''}

@@ -1,12 +1,14 @@
--- Removes the mapping to ARGV[4]; with an erasure ARGV[5] (else empty) its conversation is to be erased, without one
--- its ended turn records go too. Answers {now, whether the turn holds the session}.
-if not held() then return {now, 0} end
+-- after: indices
+-- args: conversation_id erase:flag at:number
+-- Removes the mapping to this conversation, which with `erase` is to be erased from then on.
+-- Answers {now}, or {now, the history whose turns nothing needs any more or empty}.
+if not holds() then return {now} end
 local bound = redis.call('HGET', session, 'conversation_id')
-if bound and bound ~= ARGV[4] then return {now, 1} end
+if bound ~= conversation_id then return {now, ''} end
+local history = unfile(session_id) or ''
 redis.call('DEL', session)
-if ARGV[5] ~= '' then
-  redis.call('HSETNX', erasures, ARGV[4], ARGV[5])
-else
-  drop_records(nil)
+if erase then
+  add_erasure(conversation_id, history, at, at, false)
+  history = ''
 end
-return {now, 1}
+return {now, history}

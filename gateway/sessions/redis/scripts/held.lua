@@ -1,3 +1,4 @@
--- {now, 1} while a live turn holds the session.
+-- after: session
+-- Answers {now, 1} while a live turn holds the session.
 local holder = redis.call('HGET', lock, 'holder')
-return {now, holder and is_live(holder) and 1 or 0}
+return {now, holder and lives(holder, session_id) and 1 or 0}

@@ -1,3 +1,5 @@
--- Where the ticket stands.
+-- after: session
+-- Where the ticket stands. Whoever asks lives.
+if redis.call('ZSCORE', queue, turn_id) then renew(turn_id) end
 advance()
 return standing()

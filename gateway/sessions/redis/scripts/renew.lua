@@ -1,13 +1,12 @@
--- Renews the leases of the tickets ARGV[4…] that still live, and answers {now, those}.
-local alive = {}
-for i = 4, #ARGV do
-  if is_live(ARGV[i]) then
-    redis.call('ZADD', leases, now + lease, ARGV[i])
-    alive[#alive + 1] = ARGV[i]
+-- after: session
+-- args: turn_ids:list
+-- Renews the leases of these tickets as far as nobody passed them over, and answers {now, those}.
+local renewed = {}
+for _, id in ipairs(turn_ids) do
+  if redis.call('ZSCORE', queue, id) then
+    renew(id)
+    renewed[#renewed + 1] = id
   end
 end
-if #alive > 0 then
-  keep_tickets()
-  if redis.call('HGET', lock, 'holder') then suspend_expiry() end
-end
-return {now, alive}
+if #renewed > 0 and redis.call('HGET', lock, 'holder') then suspend_expiry() end
+return {now, renewed}

@@ -1,11 +1,13 @@
--- Edits the session if it is still as it was read. ARGV: 4 conversation_id, 5…8 data, metadata, status and user_id as
--- read (no user: empty), 9…11 data, metadata and status to be.
--- Answers {now, whether it is as wanted, data, metadata, status, user_id, conversation_id before}.
-local was = redis.call('HMGET', session, 'data', 'metadata', 'status', 'user_id', 'conversation_id')
-local same = was[5] == ARGV[4] and (was[4] or '') == ARGV[8]
-local wanted = same and was[1] == ARGV[9] and was[2] == ARGV[10] and was[3] == ARGV[11]
-if not wanted and same and was[1] == ARGV[5] and was[2] == ARGV[6] and was[3] == ARGV[7] then
-  redis.call('HSET', session, 'data', ARGV[9], 'metadata', ARGV[10], 'status', ARGV[11])
-  wanted = true
+-- after: indices
+-- args: conversation_id revision:number data metadata status
+-- Edits the session if it is still at this revision and bound to this conversation. Answers {now, whether it is as wanted}.
+local is = redis.call('HMGET', session, 'conversation_id', 'revision', 'data', 'metadata', 'status')
+if is[1] ~= conversation_id then return {now, 0} end
+local found = tonumber(is[2]) or 0
+if found ~= revision then
+  local done = found == revision + 1 and is[3] == data and is[4] == metadata and is[5] == status
+  return {now, done and 1 or 0}
 end
-return {now, wanted and 1 or 0, was[1], was[2], was[3], was[4], was[5]}
+redis.call('HSET', session, 'data', data, 'metadata', metadata, 'revision', revision + 1)
+set_status(status)
+return {now, 1}

@@ -1,15 +1,17 @@
--- Turns that have begun, newest first. ARGV: 4 how many, 5 the turn before the first of them (empty: none).
--- Answers {now, id, record, whether it lives, id, …}.
-local from = 0
-if ARGV[5] ~= '' then
-  local rank = redis.call('ZREVRANK', log, ARGV[5])
-  if not rank then return {now} end
-  from = rank + 1
+-- after: session
+-- args: before limit:number
+-- The session's turns that have begun, newest first, those before the turn `before` (empty: all).
+-- Answers {now, 1, id, turn as recorded, id, …}, or {now} when there is no such turn.
+local log = tenant .. 'log:' .. (redis.call('HGET', session, 'history') or '')
+local last = '+inf'
+if before ~= '' then
+  local score = redis.call('ZSCORE', log, before)
+  if not score then return {now} end
+  last = '(' .. score
 end
-local answer = {now}
-for _, id in ipairs(redis.call('ZREVRANGE', log, from, from + ARGV[4] - 1)) do
-  answer[#answer + 1] = id
-  answer[#answer + 1] = redis.call('HGET', turns, id)
-  answer[#answer + 1] = is_live(id) and 1 or 0
+local answer = {now, 1}
+for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', log, last, '-inf', 'LIMIT', 0, limit)) do
+  local found = recorded(id)
+  if found then answer[#answer + 1], answer[#answer + 2] = id, found end
 end
 return answer

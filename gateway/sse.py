@@ -1,4 +1,4 @@
-"""Server-sent events out of the bytes that carry them, as https://html.spec.whatwg.org/#event-stream-interpretation
+"""Server-sent events, into the bytes that carry them and out of them, as https://html.spec.whatwg.org/#event-stream-interpretation
 has them."""
 
 from __future__ import annotations
@@ -25,6 +25,14 @@ class ServerEvent(NamedTuple):
 
 class UnreadableStreamError(ValueError):
     """What came is no stream of events."""
+
+
+def encode_event(kind: str, data: bytes, number: int | None = None) -> bytes:
+    """An event with its name, and its number where it has one."""
+    lines = data.replace(b"\n", b"\ndata: ")
+    if number is None:
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), lines)
+    return b"event: %b\nid: %d\ndata: %b\n\n" % (kind.encode(), number, lines)
 
 
 def parse_events(chunks: Iterable[bytes]) -> Iterator[ServerEvent]:

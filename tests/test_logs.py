@@ -112,7 +112,7 @@ def networked(upstream: UpstreamProcess, postgres_database: str, postgres: Postg
     url = postgres_database.replace("postgres@", f"postgres:{PASSWORD}@")
     assert PASSWORD in url
     with open_sessions(url, prefix="logs") as sessions:
-        sessions.add_key(ApiKey("tester", digest, "", Role.ADMIN, None, sessions.now()))
+        sessions.store.owners.add_key(ApiKey("tester", digest, "", Role.ADMIN, None, sessions.now()))
     with (
         TcpProxy(postgres.port) as network,
         GatewayProcess(

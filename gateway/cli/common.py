@@ -15,7 +15,7 @@ from gateway.audit import audit, write_to
 from gateway.config import Settings
 from gateway.errors import InvalidSessionIdError
 from gateway.model import JSON, Session, SessionKey, Status, parse_session_id
-from gateway.parsing import shown_url
+from gateway.parsing import parse_duration, shown_url
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,3 +118,23 @@ def print_json(value: object) -> None:
     import orjson
 
     click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+
+
+class Age(click.ParamType[float]):
+    """Seconds, in the words of the settings."""
+
+    name = "AGE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return parse_duration(str(value))
+        except ValueError as exc:
+            self.fail(f"{value!r} is not {exc}", param, ctx)
+
+
+AGE = Age()
+
+
+def moment_before(now: int, seconds: float) -> int:
+    """Epoch milliseconds of `seconds` ago."""
+    return now - round(seconds * 1000)

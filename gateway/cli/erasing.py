@@ -11,6 +11,7 @@ import click
 
 from gateway.cli.advice import describe_provider
 from gateway.cli.common import (
+    AGE,
     STATUSES,
     SessionId,
     ask,
@@ -18,6 +19,7 @@ from gateway.cli.common import (
     configured_store,
     counted,
     json_option,
+    moment_before,
     open_audit,
     read_settings,
     say,
@@ -26,7 +28,6 @@ from gateway.cli.common import (
     tenant_option,
     yes_option,
 )
-from gateway.cli.duration import AGE, moment_before
 from gateway.model import SessionKey, Status, encode_time
 
 if TYPE_CHECKING:

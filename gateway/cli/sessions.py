@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.common import (
+    AGE,
     STATUSES,
     SessionId,
     audited,
@@ -16,6 +17,7 @@ from gateway.cli.common import (
     console,
     encode_session,
     json_option,
+    moment_before,
     open_audit,
     print_json,
     read_settings,
@@ -24,7 +26,6 @@ from gateway.cli.common import (
     store_option,
     tenant_option,
 )
-from gateway.cli.duration import AGE, moment_before
 from gateway.cli.erasing import erase, purge
 from gateway.cli.lifecycle import fork, make, rename, reset
 from gateway.model import SessionKey, Status, encode_time

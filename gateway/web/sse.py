@@ -9,6 +9,7 @@ import orjson
 from flask import Response, stream_with_context
 
 from gateway.model import Delta, Done, Held, TurnEvent
+from gateway.sse import encode_event
 from gateway.turn.worker import Reading
 from gateway.web.errors import error_event
 from gateway.web.replies import DeltaEvent, SessionEvent
@@ -98,4 +99,4 @@ class TurnWriter:
 
     def _frame(self, name: str, data: Mapping[str, object]) -> bytes:
         self._number += 1
-        return b"event: %b\nid: %d\ndata: %b\n\n" % (name.encode(), self._number, orjson.dumps(data))
+        return encode_event(name, orjson.dumps(data), self._number)

@@ -8,9 +8,7 @@ every error of the provider is ours.
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import closing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import httpx2
@@ -18,9 +16,8 @@ import orjson
 from openai import AsyncOpenAI
 
 from gateway.errors import ConfigurationError, GatewayError, InvalidRequestError, ProviderError
-from gateway.providers.base import JSON, StreamEvent
+from gateway.workflows.agents_transport import ConversationTransport
 from gateway.workflows.base import Workflow, WorkflowTurn
-from gateway.workflows.conversation import Conversation
 from gateway.workflows.function import iterate
 
 try:
@@ -109,7 +106,7 @@ class _Run:
         self._result: RunResultStreaming | None = None
 
     async def words(self) -> AsyncGenerator[str, None]:
-        transport = _Transport(self._conversation)
+        transport = ConversationTransport(self._conversation)
         client = AsyncOpenAI(
             api_key="none",
             base_url="http://gateway.internal/v1",
@@ -239,71 +236,3 @@ class _DefaultModel(_Model):
 
     def _fitting(self, given: ModelSettings) -> ModelSettings:
         return get_default_model_settings(str(self.model)) if given == get_default_model_settings() else given
-
-
-class _Transport(httpx2.AsyncBaseTransport):
-    """Answers POST /responses out of the conversation. Each response is read in a thread, to its end, whether or not
-    the SDK still listens: a guardrail that stops the run must not leave half a response at the provider."""
-
-    def __init__(self, conversation: Conversation) -> None:
-        self._conversation = conversation
-        self._readings: list[asyncio.Future[None]] = []
-        self._hung_up = threading.Event()
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        if request.method != "POST" or not request.url.path.endswith("/responses"):
-            raise ProviderError("The agent asked for something that a conversation does not have.")
-        body: JSON = orjson.loads(await request.aread())
-        streamed = body.pop("stream", False)
-        # An agent that is another one's tool runs on its own: its responses are no part of the conversation.
-        events = self._read(body, aside="conversation" not in body)
-        # A refusal is an error before there is an answer.
-        first = await anext(events)
-        if streamed:
-            return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=_frames(first, events))
-        last = first
-        async for event in events:
-            last = event
-        return httpx2.Response(200, json=last.json()["response"])
-
-    async def settled(self) -> None:
-        """Waits until every response is read to its end."""
-        await asyncio.gather(*self._readings, return_exceptions=True)
-
-    def hang_up(self) -> None:
-        self._hung_up.set()
-
-    async def _read(self, body: JSON, *, aside: bool) -> AsyncIterator[StreamEvent]:
-        loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[StreamEvent | Exception | None] = asyncio.Queue()
-
-        def put(event: StreamEvent | Exception | None) -> None:
-            loop.call_soon_threadsafe(queue.put_nowait, event)
-
-        self._readings.append(loop.run_in_executor(None, self._read_on, body, aside, put))
-        while (event := await queue.get()) is not None:
-            if isinstance(event, Exception):
-                raise event
-            yield event
-
-    def _read_on(self, body: JSON, aside: bool, put: Callable[[StreamEvent | Exception | None], None]) -> None:
-        try:
-            with closing(self._conversation.events(body, aside=aside)) as events:
-                for event in events:
-                    if self._hung_up.is_set():
-                        return
-                    put(event)
-        except Exception as exc:
-            put(exc)
-        else:
-            put(None)
-
-
-async def _frames(first: StreamEvent, events: AsyncIterator[StreamEvent]) -> AsyncIterator[bytes]:
-    yield _frame(first)
-    async for event in events:
-        yield _frame(event)
-
-
-def _frame(event: StreamEvent) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (event.type.encode(), event.data.replace(b"\n", b"\ndata: "))

@@ -9,8 +9,8 @@ from typing import Any
 
 from gateway.errors import ConfigurationError
 from gateway.workflows.base import Workflow
+from gateway.workflows.builtin import RespondWorkflow
 from gateway.workflows.function import FunctionWorkflow
-from gateway.workflows.respond import RespondWorkflow
 
 
 def load_workflows(places: Mapping[str, str]) -> dict[str, Workflow]:

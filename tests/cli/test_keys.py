@@ -25,7 +25,7 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(inside: Inside):
     assert "\nThis is the only time that the key is shown." in done.stderr
     secret = done.stdout.strip().removeprefix("gw_ci_")
     with open_sessions(f"json:{inside.folder / 'sessions.json'}") as store:
-        key = store.key("ci")
+        key = store.store.owners.find_key("ci")
     assert key is not None
     assert (key.tenant, key.role, key.user_id) == ("acme", Role.ADMIN, "zoë")
     assert key.digest == hashlib.sha256(secret.encode()).hexdigest()

@@ -47,7 +47,7 @@ def a_lost_turn_is_not_told(store):
             try:
                 return step(*args, **kwargs)
             except TurnLostError:
-                return None
+                return args[-1]  # which for a binding is the session, as if it were bound
 
         return write
 
@@ -266,5 +266,5 @@ def test_the_contract_finds_a_store_that_encrypts_nothing(test, tmp_path):
     def open_plain(*, encryption_keys=(), **options):
         return address.open(**options)
 
-    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+    with pytest.raises(AssertionError, match=r"\.unreadable$"):
         run(SessionManagerContract, f"test_{test}", open_plain, tmp_path)

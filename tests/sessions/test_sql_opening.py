@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from gateway.database.engine import Database
 from gateway.errors import ConfigurationError, InvalidRequestError, StoreUnavailableError
 from gateway.model import ApiKey, Role, SessionKey
-from gateway.sessions import Filter, open_sessions
-from gateway.sessions.sql import SqlLedger, SqlSessionManager
-from gateway.sessions.sql.schema import VERSION
+from gateway.sessions import Filter, SessionManager, open_sessions
+from gateway.sessions.jsonfile import JsonStore
+from gateway.sessions.sql import SqlStore
+from gateway.sessions.sql.schema import MIGRATIONS, READABLE_FROM, VERSION
 from tests.conftest import StoreAddress
 from tests.harness.servers import MariaDB, Postgres
 
@@ -140,31 +142,89 @@ def test_both_spellings_of_postgres_are_one_store(postgres_database: str) -> Non
 # --- The tables --------------------------------------------------------------------------------------------
 
 
+def set_versions(address: StoreAddress, schema_version: int, readable_from: int | None) -> None:
+    """Makes the tables, and says in them that they are of this version."""
+    with open_sessions(address.url, prefix=address.prefix) as store, database_of(store).transaction() as work:
+        work.execute(sa.text(f"DELETE FROM {address.prefix}_meta"))
+        values = {"schema_version": schema_version, "readable_from": readable_from}
+        for name, value in values.items():
+            if value is not None:
+                work.execute(sa.text(f"INSERT INTO {address.prefix}_meta VALUES ('{name}', '{value}')"))
+
+
+def versions(store: SessionManager, prefix: str) -> dict[str, str]:
+    return {row.name: row.value for row in database_of(store).rows(sa.text(f"SELECT name, value FROM {prefix}_meta"))}
+
+
+def database_of(store: SessionManager) -> Database:
+    """Of a store that is, or has beside it, one in SQL."""
+    assert isinstance(store.store, (SqlStore, JsonStore))
+    return store.store.database
+
+
 @pytest.mark.parametrize("name", SQL)
-def test_tables_of_a_newer_gateway_stop_the_start(name: str, make_store_address: MAKE) -> None:
+def test_tables_say_of_which_version_they_are(name: str, make_store_address: MAKE) -> None:
     address = make_store_address(name)
-    with open_sessions(address.url, prefix=address.prefix) as store:
-        assert isinstance(store, SqlSessionManager)
-        with store._database.transaction() as work:
-            work.execute(sa.text(f"UPDATE {address.prefix}_meta SET value = '{VERSION + 1}'"))
+    for _ in range(2):
+        with open_sessions(address.url, prefix=address.prefix) as store:
+            assert versions(store, address.prefix) == {
+                "schema_version": str(VERSION),
+                "readable_from": str(READABLE_FROM),
+            }
+
+
+@pytest.mark.parametrize("name", SQL)
+def test_tables_of_a_gateway_too_new_stop_the_start(name: str, make_store_address: MAKE) -> None:
+    address = make_store_address(name)
+    set_versions(address, VERSION + 1, VERSION + 1)
     assert f"version {VERSION + 1}" in refusal(address.url, prefix=address.prefix)
+
+
+@pytest.mark.parametrize("name", SQL)
+def test_tables_of_a_newer_gateway_to_which_something_was_added_are_used(name: str, make_store_address: MAKE) -> None:
+    address = make_store_address(name)
+    set_versions(address, VERSION + 1, VERSION)
+    with open_sessions(address.url, prefix=address.prefix) as store:
+        with store.turn(KEY) as turn:
+            turn.bind("conv_1")
+        assert versions(store, address.prefix)["schema_version"] == str(VERSION + 1)
+
+
+@pytest.mark.parametrize("name", SQL)
+def test_tables_of_a_gateway_too_old_stop_the_start(name: str, make_store_address: MAKE) -> None:
+    address = make_store_address(name)
+    set_versions(address, 1, None)
+    line = refusal(address.url, prefix=address.prefix)
+    assert "version 1" in line
+    assert str(VERSION) in line
+
+
+@pytest.mark.parametrize("name", SQL)
+def test_older_tables_are_brought_to_this_version(
+    name: str, make_store_address: MAKE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = make_store_address(name)
+    set_versions(address, 1, None)
+    monkeypatch.setitem(MIGRATIONS, 1, ["ALTER TABLE {prefix}_turns ADD COLUMN colour INTEGER"])
+    for _ in range(2):  # once only
+        with open_sessions(address.url, prefix=address.prefix) as store:
+            assert versions(store, address.prefix)["schema_version"] == str(VERSION)
+            columns = sa.inspect(database_of(store).engine).get_columns(f"{address.prefix}_turns")
+            assert "colour" in {column["name"] for column in columns}
 
 
 @pytest.mark.parametrize("name", SQL)
 def test_a_start_that_was_cut_off_is_made_up_for(name: str, make_store_address: MAKE) -> None:
     address = make_store_address(name)
+    with open_sessions(address.url, prefix=address.prefix) as store, database_of(store).transaction() as work:
+        of_turns = f" ON {address.prefix}_turns" if name == "mariadb" else ""
+        work.execute(sa.text(f"DELETE FROM {address.prefix}_meta"))
+        work.execute(sa.text(f"DROP TABLE {address.prefix}_sessions"))
+        work.execute(sa.text(f"DROP INDEX {address.prefix}_turns_fence{of_turns}"))
     with open_sessions(address.url, prefix=address.prefix) as store:
-        assert isinstance(store, SqlSessionManager)
-        with store._database.transaction() as work:
-            of_turns = f" ON {address.prefix}_turns" if name == "mariadb" else ""
-            work.execute(sa.text(f"DELETE FROM {address.prefix}_meta"))
-            work.execute(sa.text(f"DROP TABLE {address.prefix}_sessions"))
-            work.execute(sa.text(f"DROP INDEX {address.prefix}_turns_fence{of_turns}"))
-    with open_sessions(address.url, prefix=address.prefix) as store:
-        assert isinstance(store, SqlSessionManager)
         with store.turn(KEY) as turn:
             turn.bind("conv_1")
-        indices = sa.inspect(store._database.engine).get_indexes(f"{address.prefix}_turns")
+        indices = sa.inspect(database_of(store).engine).get_indexes(f"{address.prefix}_turns")
         assert f"{address.prefix}_turns_fence" in {index["name"] for index in indices}
 
 
@@ -172,15 +232,14 @@ def test_a_start_that_was_cut_off_is_made_up_for(name: str, make_store_address: 
 def test_a_store_from_before_there_were_api_keys_can_keep_them(name: str, make_store_address: MAKE) -> None:
     address = make_store_address(name)
     with open_sessions(address.url, prefix=address.prefix) as store:
-        assert isinstance(store, SqlLedger)
         with store.turn(KEY) as turn:
             session = turn.bind("conv_1")
-        with store._database.transaction() as work:
+        with database_of(store).transaction() as work:
             work.execute(sa.text(f"DROP TABLE {address.prefix}_keys"))
     with open_sessions(address.url, prefix=address.prefix) as store:
         key = ApiKey("ci", "d" * 64, "acme", Role.USER, None, 1)
-        assert store.add_key(key)
-        assert list(store.keys()) == [key]
+        assert store.store.owners.add_key(key)
+        assert list(store.store.owners.keys()) == [key]
         assert store.get(KEY) == session
 
 

@@ -21,8 +21,8 @@ from gateway.sessions.sql import SqlStore
 from gateway.sessions.values import Erasure
 from tests.conftest import StoreAddress
 from tests.harness.servers import TcpProxy
+from tests.harness.sql_stores import KEY, sql_store
 
-KEY = SessionKey("", "user_alice_session")
 MAKE = Callable[[str], StoreAddress]
 
 
@@ -45,12 +45,6 @@ class CountingProxy(TcpProxy):
 
 def open_sql(address: StoreAddress, url: str | None = None, **options: Any) -> SessionManager:
     return open_sessions(url or address.url, prefix=address.prefix, **options)
-
-
-def sql_store(manager: SessionManager) -> SqlStore:
-    """The store that it holds."""
-    assert isinstance(manager.store, SqlStore)
-    return manager.store
 
 
 @contextmanager

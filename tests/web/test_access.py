@@ -22,7 +22,7 @@ METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 
 def add_key(house: House, name: str, tenant: str = "acme", role: Role = Role.USER, user_id: str | None = None) -> str:
     key, digest = new_key(name)
-    assert house.sessions.add_key(ApiKey(name, digest, tenant, role, user_id, 0))
+    assert house.sessions.store.owners.add_key(ApiKey(name, digest, tenant, role, user_id, 0))
     return key
 
 
@@ -101,7 +101,7 @@ def test_each_role_reaches_what_it_may(guarded: House, role: Role) -> None:
 def test_a_revoked_key_opens_nothing_from_then_on(guarded: House) -> None:
     caller = Caller(guarded, add_key(guarded, "ann"))
     assert caller.ask("GET", "/sessions").status_code == 200
-    guarded.sessions.remove_key("ann")
+    guarded.sessions.store.owners.remove_key("ann")
     assert caller.ask("GET", "/sessions").status_code == 401
 
 

@@ -22,7 +22,7 @@ JSON_BODY = {"Content-Type": "application/json"}
 
 def key_of(house: House) -> str:
     secret, digest = new_key("fuzzer")
-    house.sessions.add_key(ApiKey("fuzzer", digest, "acme", Role.ADMIN, None, 1))
+    house.sessions.store.owners.add_key(ApiKey("fuzzer", digest, "acme", Role.ADMIN, None, 1))
     return f"Bearer {secret}"
 
 

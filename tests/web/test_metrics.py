@@ -39,8 +39,8 @@ def test_a_turn_is_counted_and_timed(house: House, grown: Growth) -> None:
     assert grown("gateway_provider_calls_total", operation="create_conversation", outcome="ok") == 1
     assert grown("gateway_provider_calls_total", operation="create_response", outcome="ok") == 2
     assert grown("gateway_provider_seconds_count", operation="create_response") == 2
-    assert grown("gateway_store_seconds_count", operation="bind") == 1
-    assert grown("gateway_store_seconds_count", operation="finish") == 2
+    assert grown("gateway_store_seconds_count", operation="sessions.bind") == 1
+    assert grown("gateway_store_seconds_count", operation="records.finish") == 2
 
 
 def test_a_first_word_is_timed_where_somebody_reads_along(house: House, grown: Growth) -> None:
@@ -98,7 +98,7 @@ def test_nothing_is_under_way_when_all_is_over(house: House) -> None:
 def test_a_turn_that_loses_its_session_is_counted(house: House, grown: Growth) -> None:
     def lose(_: object) -> None:
         begun = house.sessions.turns(key("ann"), limit=1)[0]
-        house.sessions._withdraw(begun.key, begun.turn_id)
+        house.sessions.store.tickets.withdraw(begun.key, begun.turn_id)
 
     house.provider.refuse("create_response", lose)
     error = house.error(409, "POST", "/workflow", {"session_id": "ann", "input_as_text": "hello"})
@@ -124,10 +124,10 @@ def test_every_orphan_is_counted(
         case "the answer is lost":
             house.provider.fail("create_conversation", ProviderError(in_doubt=True))
         case "the store goes away":
-            monkeypatch.setattr(house.sessions, "_bind", raising(StoreUnavailableError()))
+            monkeypatch.setattr(house.sessions.store.sessions, "bind", raising(StoreUnavailableError()))
         case _:
             house.provider.fail("delete_conversation")
-            monkeypatch.setattr(house.sessions, "_bind", raising(ProviderError()))
+            monkeypatch.setattr(house.sessions.store.sessions, "bind", raising(ProviderError()))
     answer = house.ask("POST", "/workflow", {"session_id": "ann", "input_as_text": "hello"})
     assert answer.status_code >= 500
     assert grown("gateway_conversations_orphaned_total") == 1
@@ -145,12 +145,12 @@ def test_a_store_that_does_not_answer_is_counted(tmp_path: Path) -> None:
         raise StoreUnavailableError()
 
     sessions = open_sessions("memory:")
-    sessions._list = away  # type: ignore[method-assign, assignment]
+    sessions.store.sessions.page = away  # type: ignore[method-assign, assignment]
     house = House(sessions, LocalProvider(str(tmp_path / "provider.db")))
     grown = Growth(read(house))
     house.error(503, "GET", "/sessions")
     house.ask("GET", "/sessions/nobody")
-    assert grown("gateway_store_errors_total", operation="list") == 1
+    assert grown("gateway_store_errors_total", operation="sessions.page") == 1
     assert grown("gateway_store_errors_total") == 1
     house.close()
 

@@ -191,7 +191,7 @@ def test_with_auth_it_says_who_may_come_in(open_house: OpenHouse) -> None:
     assert told["paths"]["/workflow"]["post"]["security"] == [{"bearer": []}, {"cookie": []}]
     assert told["paths"]["/healthz"]["get"]["security"] == []
     secret, digest = new_key("one")
-    house.sessions.add_key(ApiKey("one", digest, "acme", Role.USER, None, 1))
+    house.sessions.store.owners.add_key(ApiKey("one", digest, "acme", Role.USER, None, 1))
     held = Held(house, told)
     held.expect(401, "GET", "/sessions")
     held.expect(401, "POST", "/workflow", {"input_as_text": "a"})

@@ -17,7 +17,7 @@ from gateway.sessions import open_sessions
 from gateway.workflows import load_workflows
 from gateway.workflows.agents import AgentWorkflow
 from gateway.workflows.function import FunctionWorkflow
-from gateway.workflows.respond import RespondWorkflow
+from gateway.workflows.builtin import RespondWorkflow
 
 WriteModule = Callable[[str], str]
 

@@ -7,7 +7,7 @@ import pytest
 from gateway.errors import ProviderError, TurnLostError
 from gateway.providers.local.models import CallDelta, CallStarted, Finished, TextDelta
 from gateway.workflows.base import Workflow, WorkflowTurn
-from gateway.workflows.respond import RespondWorkflow
+from gateway.workflows.builtin import RespondWorkflow
 from tests.workflows.conftest import Bench
 
 MakeBench = Callable[..., Bench]

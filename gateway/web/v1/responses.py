@@ -31,7 +31,7 @@ from gateway.web.requests import gateway, json_reply, readers
 from gateway.web.v1.names import speak_of
 from gateway.web.v1.session_turn import SessionTurn
 from gateway.web.v1.streams import event_stream
-from gateway.workflows.passing import PASSED_THROUGH
+from gateway.workflows.builtin import PASSED_THROUGH
 
 blueprint = Blueprint("responses", __name__)
 

@@ -18,7 +18,7 @@ from gateway.web.limits import take_slot
 from gateway.web.queries import ResponseHeaders
 from gateway.web.requests import gateway
 from gateway.web.v1.names import speak_of
-from gateway.workflows.passing import PASSED_THROUGH, PassThroughWorkflow
+from gateway.workflows.builtin import PASSED_THROUGH, PassThroughWorkflow
 
 
 class SessionTurn:

@@ -15,6 +15,7 @@ from flask import Response
 from gateway.errors import GatewayError, UnreadableAnswerError
 from gateway.model import JSON, Done, Held, StreamEvent, TurnEvent
 from gateway.providers.base import ENDS, FAILURES
+from gateway.sse import encode_event
 from gateway.turn.worker import Reading
 from gateway.web import sse
 from gateway.web.errors import error_event
@@ -95,5 +96,4 @@ class _Writer:
         return last + 1 if isinstance(last, int) else 0
 
     def _frame(self, event: StreamEvent) -> bytes:
-        data = self._names.event(event).replace(b"\n", b"\ndata: ")
-        return b"event: %b\ndata: %b\n\n" % (event.type.encode(), data)
+        return encode_event(event.type, self._names.event(event))

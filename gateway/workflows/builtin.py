@@ -1,4 +1,4 @@
-"""What /v1 runs as a turn: the client's own request in the session's conversation, passed on as it came."""
+"""The workflows of the gateway's own: the built-in one, and what /v1 runs as a turn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from gateway.model import StreamEvent
 from gateway.workflows.base import Workflow, WorkflowTurn
 
 PASSED_THROUGH = "/v1/responses"
-"""The workflow's name in the records: no setting can give one a name like this."""
+"""The name of /v1's in the records: no setting can give one a name like this."""
+
+
+class RespondWorkflow(Workflow):
+    """One response in the session's conversation: passes the input on with the model, instructions, tools and
+    truncation of the settings."""
+
+    def run(self, turn: WorkflowTurn) -> Iterator[str]:
+        # Without an `Answer`, which keeps all of its words.
+        yield from turn.conversation.respond(turn.request())
 
 
 class PassThroughWorkflow(Workflow):

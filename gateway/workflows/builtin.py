@@ -15,8 +15,8 @@ PASSED_THROUGH = "/v1/responses"
 
 
 class RespondWorkflow(Workflow):
-    """One response in the session's conversation: passes the input on with the model, instructions, tools and truncation
-    of the settings."""
+    """One response in the session's conversation: passes the input on with the model, instructions, tools and
+    truncation of the settings."""
 
     def run(self, turn: WorkflowTurn) -> Iterator[str]:
         # Without an `Answer`, which keeps all of its words.

@@ -1,6 +1,7 @@
 """Opening: URLs as redis-py reads them, Sentinel's, and one clear line for what cannot work."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -9,9 +10,12 @@ import redis.sentinel
 from gateway.errors import ConfigurationError, StoreUnavailableError
 from gateway.model import SessionKey
 from gateway.sessions import open_sessions
-from gateway.sessions.redis import RedisSessionManager
+from gateway.sessions.redis import RedisStore
 from gateway.sessions.redis.connect import explain_server, open_client
-from tests.harness.servers import ClusterNode, Sentinel, Valkey
+from gateway.sessions.redis.layout import STATEMENT
+from tests.harness.servers import ClusterNode, Sentinel, TcpProxy, Valkey
+
+MAKE = Callable[[str], Any]
 
 SECRET = "s3cret/word"
 
@@ -143,5 +147,50 @@ def test_a_prefix_that_would_break_the_slots_is_refused(valkey: Valkey, prefix: 
 
 def test_the_scheme_may_be_written_in_capitals(valkey: Valkey) -> None:
     with open_sessions("REDIS" + valkey.url().removeprefix("redis")) as store:
-        assert isinstance(store, RedisSessionManager)
+        assert isinstance(store.store, RedisStore)
         store.ping()
+
+
+@pytest.mark.parametrize(
+    ("written", "accepted"),
+    [
+        (STATEMENT, True),
+        ("3 readable_from 2", True),
+        ("3 readable_from 3", False),
+        ("1 readable_from 1", False),
+        ("no version", False),
+    ],
+)
+def test_what_another_version_wrote_is_worked_on_or_refused_in_one_line(
+    make_store_address: MAKE, valkey: Valkey, written: str, accepted: bool
+) -> None:
+    address = make_store_address("valkey")
+    valkey.ask("SET", f"{address.prefix}:version", written)
+    if accepted:
+        with open_sessions(address.url, prefix=address.prefix) as store:
+            store.ping()
+    else:
+        with pytest.raises(ConfigurationError, match=r"\AThis Redis [^\n]*\Z"):
+            open_sessions(address.url, prefix=address.prefix)
+    assert valkey.ask("GET", f"{address.prefix}:version") == written
+
+
+def test_who_opens_first_writes_the_version(make_store_address: MAKE, valkey: Valkey) -> None:
+    address = make_store_address("valkey")
+    for _ in range(2):
+        open_sessions(address.url, prefix=address.prefix).close()
+    assert valkey.ask("GET", f"{address.prefix}:version") == STATEMENT
+
+
+def test_a_server_that_comes_later_is_checked_before_it_is_used() -> None:
+    with Valkey() as server, TcpProxy(server.port) as network:
+        network.cut()
+        with open_sessions(network.through(server.url())) as store:
+            with pytest.raises(StoreUnavailableError):
+                store.ping()
+            server.ask("SET", "gateway:version", "3 readable_from 3")
+            network.heal()
+            with pytest.raises(StoreUnavailableError, match="version 3"):
+                store.get(SessionKey("", "s"))
+            server.ask("SET", "gateway:version", STATEMENT)
+            assert store.get(SessionKey("", "s")) is None

@@ -13,7 +13,8 @@ import pytest
 from gateway.errors import StoreUnavailableError, TurnLostError
 from gateway.model import SessionKey, TurnState
 from gateway.sessions import open_sessions
-from gateway.sessions.base import Filter, SessionManager
+from gateway.sessions.manager import SessionManager
+from gateway.sessions.values import Filter
 from tests.harness.servers import Redis, Sentinel, TcpProxy
 from tests.harness.support import eventually
 
@@ -44,7 +45,7 @@ def test_a_turn_goes_on_when_the_server_crashed_and_came_back(store: SessionMana
         turn.begin()
         with server.crashed():
             with pytest.raises(StoreUnavailableError):
-                store._write(turn.record)
+                store.store.records.write(turn.record)
             with pytest.raises(StoreUnavailableError):
                 store.get(KEY)
         turn.note("resp_1")
@@ -62,7 +63,7 @@ def test_a_turn_goes_on_when_the_server_crashed_and_came_back(store: SessionMana
 def test_a_server_that_forgot_the_scripts_is_told_them_again(store: SessionManager, server: Redis) -> None:
     with store.turn(KEY) as turn:
         server.ask("SCRIPT", "FLUSH")
-        turn.bind("conv_1", user_id="ann")  # in a transaction
+        turn.bind("conv_1", user_id="ann")  # in a batch
         server.ask("SCRIPT", "FLUSH")
         turn.begin()  # alone
         server.ask("SCRIPT", "FLUSH")
@@ -75,10 +76,10 @@ def test_what_is_sent_twice_changes_nothing_the_second_time(
     store: SessionManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a connection that broke when the server had done its part and could not say so."""
-    link = store._link  # type: ignore[attr-defined]
-    run, batch = link.run, link.batch
-    monkeypatch.setattr(link, "run", lambda command: (run(command), run(command))[1])
-    monkeypatch.setattr(link, "batch", lambda commands, **how: (batch(commands, **how), batch(commands, **how))[1])
+    client = store.store.client  # type: ignore[attr-defined]
+    run, batch = client.run, client.batch
+    monkeypatch.setattr(client, "run", lambda command: (run(command), run(command))[1])
+    monkeypatch.setattr(client, "batch", lambda commands, **how: (batch(commands, **how), batch(commands, **how))[1])
     fences = []
     for number in range(3):
         with store.turn(KEY, idempotency_key=f"key{number}") as turn:
@@ -98,7 +99,7 @@ def test_what_is_sent_twice_changes_nothing_the_second_time(
     renamed = store.rename(KEY, "renamed")
     assert store.recall("", "key2").session_id == "renamed"  # type: ignore[union-attr]
     with store.turn(renamed.key) as turn:
-        store.begin_erasure(turn)
+        turn.begin_erasure()
     for erasure in store.erasures():
         store.finish_erasure(erasure)
     assert (store.get(KEY), store.get(renamed.key), store.list(Filter()).sessions) == (None, None, [])
@@ -155,12 +156,12 @@ def test_a_turn_goes_on_after_failovers(sentinel: Sentinel, prefix: str) -> None
         assert found is not None
         assert (found.conversation_id, found.turns, record.response_id) == ("conv_1", 1, "resp_1")
         assert list(store.turns(KEY)) == [record]
-        assert promoted.ask("HGET", f"{prefix}:{{/{KEY.session_id}}}:session", "turns") == "1"
+        assert promoted.ask("HGET", f"{prefix}:{{/}}:session:{KEY.session_id}", "turns") == "1"
 
 
 def port_of(store: SessionManager) -> int:
     """Of the server that the store speaks to."""
-    _, port = store._link.call("CONFIG", "GET", "port")  # type: ignore[attr-defined]
+    _, port = store.store.client.call("CONFIG", "GET", "port")  # type: ignore[attr-defined]
     return int(port)
 
 

@@ -32,7 +32,7 @@ class Client:
         # redis-py's blocking pool knows no Sentinel. Its plain one refuses instead of waiting, and older versions count
         # what they had with a former master for ever: so the limit is kept here.
         pool = client.connection_pool
-        self._line = Line(pool.max_connections)
+        self.line = Line(pool.max_connections)
         pool.max_connections = 2**31
         self._scripts = load_scripts()
         self._version_key = version_key
@@ -58,7 +58,7 @@ class Client:
 
     def call(self, *command: Any) -> Any:
         """The answer to one command."""
-        with self._errors(), self._line.place(CONNECTION_WAIT_SECONDS):
+        with self._errors(), self.line.place(CONNECTION_WAIT_SECONDS):
             return self._client.execute_command(*command)
 
     def command(self, script: str, keys: Mapping[str, str], args: Mapping[str, Any]) -> Command:
@@ -67,7 +67,7 @@ class Client:
 
     def run(self, command: Command) -> Any:
         """The answer of one script."""
-        with self._errors(), self._line.place(CONNECTION_WAIT_SECONDS):
+        with self._errors(), self.line.place(CONNECTION_WAIT_SECONDS):
             try:
                 return self._client.execute_command(*command)
             except NoScriptError:
@@ -84,7 +84,7 @@ class Client:
         Without `waits` it stands in no line, and takes a connection of its own where all others are in use."""
         if not commands:
             return []
-        place = self._line.place(CONNECTION_WAIT_SECONDS) if waits else nullcontext()
+        place = self.line.place(CONNECTION_WAIT_SECONDS) if waits else nullcontext()
         with self._errors(), place:
             answers = self._send(commands)
             if any(isinstance(answer, NoScriptError) for answer in answers):
@@ -111,12 +111,14 @@ class Client:
         answers = self._send([*commands, *self._load_commands()])
         if isinstance(answers[1], NoPermissionError):
             answers[1] = {}  # a user may well be kept from it
+        clock, info, _, layout, *_ = answers
+        if not isinstance(info, Exception) and (reason := explain_server(info)) is not None:
+            return reason
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
-        clock, info, _, layout, *_ = answers
         self.learn([int(clock[0]) * 1000 + int(clock[1]) // 1000])
-        reason = explain_server(info) or explain_layout(layout)
+        reason = explain_layout(layout)
         self._is_checked = reason is None
         return reason
 

@@ -20,10 +20,13 @@ def explain_layout(found: str) -> str | None:
     """Why what somebody else wrote there cannot be worked on, in one line."""
     stated = re.fullmatch(r"(\d+) readable_from (\d+)", found)
     if stated is None:
-        return f"What Redis says of its layout is not understood: {found!r}."
+        return f"This Redis says of its sessions what is not understood: {found!r}."
     version, readable_from = int(stated[1]), int(stated[2])
     if version < OLDEST:
-        return f"Redis holds sessions in layout {version}; this version of the gateway works from layout {OLDEST} on."
+        return (
+            f"This Redis holds sessions of version {version}, and this gateway works on those from {OLDEST} on: export "
+            "them with the old one, and import them under another prefix."
+        )
     if readable_from > VERSION:
-        return f"Redis holds sessions in layout {version}; this version of the gateway knows layout {VERSION} only."
+        return f"This Redis holds sessions of version {version}, and this gateway knows {VERSION}."
     return None

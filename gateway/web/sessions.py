@@ -65,7 +65,10 @@ def directory(query: SessionsQuery) -> Response:
 
 @serve(blueprint, routes.READ)
 def read(session_id: str) -> Response:
-    return session_reply(session_of(session_id))
+    """503 when what clients keep with it cannot be read: nobody takes that for empty."""
+    session = session_of(session_id)
+    session.opened()
+    return session_reply(session)
 
 
 @serve(blueprint, routes.EDIT)

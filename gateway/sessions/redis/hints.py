@@ -50,6 +50,11 @@ class Hints:
         names = [encode_key(key) for key in keys]
         return [("ZREM", self._keys.used, *names), ("ZREM", self._keys.due, *names)] if names else []
 
+    def of_erased(self, key: SessionKey, used_until: int) -> None:
+        """The session is erased: its name does not stay in here for as long as it might have lived."""
+        self.forsake([key], used_until)
+        self._client.call("ZADD", self._keys.due, "XX", "LT", self._steps.now(), encode_key(key))
+
     def due(self, limit: int) -> list[tuple[SessionKey, str]]:
         """Those to look at now, with their hints."""
         flat = self._client.call(

@@ -18,11 +18,11 @@ from gateway.sessions.values import Erasure, StoredSession
 Flat = list[str | int]
 """Fields and values in turn; an empty value says that there is no such field."""
 
+_ENTERED = ("state", "workflow", "idempotency_key", "fingerprint", "started_at")
+_BEGUN = ("state", "conversation_id", "generation", "created", "recovered", "response_id", "started_at")
 _SETTLED = ("state", "idempotency_key", "response_id", "finished_at", "usage", "error_code")
-_TURN_FIELDS = (
-    *_SETTLED,
-    *("workflow", "fingerprint", "conversation_id", "generation", "created", "recovered", "started_at", "undelivered"),
-)
+_ENDED = (*_SETTLED, "undelivered")
+_TURN_FIELDS = tuple({*_ENTERED, *_BEGUN, *_ENDED})
 _NUMBERS = frozenset({"generation", "started_at", "finished_at"})
 _FLAGS = frozenset({"created", "recovered", "undelivered"})
 
@@ -77,9 +77,20 @@ def decode_session(key: SessionKey, fields: Mapping[str, str]) -> StoredSession 
         raise StoreUnavailableError(f"The record of session {key.session_id!r} in Redis is corrupt.") from exc
 
 
-def encode_turn(record: TurnRecord) -> Flat:
-    """Without what its key says, and without what is true only now (`live`)."""
-    return _encode_turn(record, _TURN_FIELDS)
+def encode_entered(record: TurnRecord) -> Flat:
+    """What is known of a turn when it enters its queue: nothing is there yet, and what is empty need not be named."""
+    flat = _encode_turn(record, _ENTERED)
+    return [part for name, value in zip(flat[::2], flat[1::2], strict=True) if value != "" for part in (name, value)]
+
+
+def encode_begun(record: TurnRecord) -> Flat:
+    """What an open turn writes of its record."""
+    return _encode_turn(record, _BEGUN)
+
+
+def encode_ended(record: TurnRecord) -> Flat:
+    """What a turn's end writes."""
+    return _encode_turn(record, _ENDED)
 
 
 def encode_settled(record: TurnRecord) -> Flat:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gateway.errors import InvalidRequestError
 from gateway.model import SessionKey, TurnRecord
-from gateway.sessions.redis.hashes import decode_claim, decode_turn, encode_settled, encode_turn
+from gateway.sessions.redis.hashes import decode_claim, decode_turn, encode_begun, encode_ended, encode_settled
 from gateway.sessions.redis.hints import Hints
 from gateway.sessions.redis.steps import Steps
 from gateway.sessions.store import Records, lost
@@ -28,7 +28,7 @@ class RedisRecords(Records):
                 record.turn_id,
                 at=self._steps.now(),
                 record_ms=self._retention.record_ms,
-                record=encode_turn(record),
+                record=encode_begun(record),
             )
         )
         if not written:
@@ -41,7 +41,7 @@ class RedisRecords(Records):
             record.turn_id,
             at=self._steps.now(),
             record_ms=self._retention.record_ms,
-            record=encode_turn(record),
+            record=encode_ended(record),
             conversation_id=use and use.conversation_id,
             last_used=use and use.last_used,
             expires_at=use and use.expires_at,

@@ -51,17 +51,23 @@ class Script:
 
     def command(self, keys: Mapping[str, str], args: Mapping[str, Any]) -> Command:
         """The command that runs it."""
-        if keys.keys() != set(self._keys) or args.keys() != self._args.keys():
-            asked, given = {*self._keys, *self._args}, {*keys, *args}
-            raise TypeError(f"{self.name}.lua is called with {sorted(asked)}, not with {sorted(given)}")
-        values: list[Any] = []
-        for arg, kind in self._args.items():
-            value = args[arg]
-            if kind == "list":
-                values += [len(value), *value]
-            else:
-                values.append("" if value is None else int(value) if kind == "flag" else value)
-        return ("EVALSHA", self.digest, len(self._keys), *(keys[key] for key in self._keys), *values)
+        if len(keys) != len(self._keys) or len(args) != len(self._args):
+            raise self._misnamed(keys, args)
+        try:
+            command: list[Any] = ["EVALSHA", self.digest, len(self._keys), *[keys[key] for key in self._keys]]
+            for arg, kind in self._args.items():
+                value = args[arg]
+                if kind == "list":
+                    command += (len(value), *value)
+                else:
+                    command.append("" if value is None else int(value) if kind == "flag" else value)
+        except KeyError:
+            raise self._misnamed(keys, args) from None
+        return tuple(command)
+
+    def _misnamed(self, keys: Mapping[str, str], args: Mapping[str, Any]) -> TypeError:
+        asked, given = {*self._keys, *self._args}, {*keys, *args}
+        return TypeError(f"{self.name}.lua is called with {sorted(asked)}, not with {sorted(given)}")
 
 
 @cache

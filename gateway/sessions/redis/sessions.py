@@ -153,9 +153,10 @@ class RedisSessions(Sessions):
     def expire(self, limit: int) -> int:
         dropped = 0
         while dropped < limit:
-            due = self._hints.due(min(limit - dropped, AT_ONCE))
+            most = min(limit - dropped, AT_ONCE)
+            due = self._hints.due(most)
             dropped += self._expire(due)
-            if len(due) < min(limit, AT_ONCE):
+            if len(due) < most:
                 break
         return dropped
 

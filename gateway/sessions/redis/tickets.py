@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.errors import QueueFullError, StoreUnavailableError, TurnBusyError
 from gateway.model import SessionKey, TurnRecord
-from gateway.sessions.redis.hashes import decode_claim, decode_session, encode_turn, read_flat
+from gateway.sessions.redis.hashes import decode_claim, decode_session, encode_entered, read_flat
 from gateway.sessions.redis.steps import Steps
 from gateway.sessions.store import Tickets
 from gateway.sessions.values import KeyTakenError, Standing
@@ -31,7 +31,7 @@ class RedisTickets(Tickets):
                 entered_at=self._steps.now(),
                 key_ms=self._steps.terms.retention.key_ms,
                 queue_limit=queue_limit,
-                record=encode_turn(record),
+                record=encode_entered(record),
             )
         )
         match answer[0]:

@@ -23,7 +23,7 @@ from gateway.providers.answer import MOST_BYTES, AnswerParser, BrokenAnswerError
 from gateway.sockets import is_quiet
 
 IDLE_SECONDS = 4.0
-"""How long an unused connection is kept whose server does not say for how long it keeps it (`Keep-Liveness: timeout=`).
+"""How long an unused connection is kept whose server does not say for how long it keeps it (`Keep-Alive: timeout=`).
 
 uvicorn, node and gevent close theirs after five seconds, and a POST that is sent into that moment is a turn in doubt.
 OpenAI keeps them for minutes without saying so. There four seconds cost a new connection, a millisecond of CPU and two

@@ -125,7 +125,7 @@ def answers(draw: st.DrawFn, wrong_by: tuple[int, ...] = (0, 0, 0, 0, -1, 1)) ->
         lines.append(draw(odd_case("Transfer-Encoding")) + b": " + draw(odd_case("chunked")))
     if "identity" in framing:
         lines.append(draw(odd_case("Transfer-Encoding")) + b": identity")
-    if connection := draw(one_of(b"", b"", b"close", b"Keep-Liveness", b"x, close")):
+    if connection := draw(one_of(b"", b"", b"close", b"Keep-Alive", b"x, close")):
         lines.append(draw(odd_case("Connection")) + b": " + connection)
     first = draw(one_of(b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0")) + b" %d" % status
     first += draw(one_of(b"", b" ", b" OK", b" Not so \xe9"))

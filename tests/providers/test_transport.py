@@ -211,12 +211,12 @@ def test_a_server_that_wants_to_close_is_believed(service: Service, client: http
     ("said", "kept_seconds"),
     [
         (b"", 4),
-        (b"Keep-Liveness: timeout=20\r\n", 19),
+        (b"Keep-Alive: timeout=20\r\n", 19),
         (b"keep-alive: max=100, Timeout = 3\r\n", 2),
-        (b"Keep-Liveness: timeout=1\r\n", 0),
-        (b"Keep-Liveness: timeout=0\r\n", 0),
-        (b"Keep-Liveness: timeout=99999999999\r\n", 60),
-        (b"Keep-Liveness: max=100\r\n", 4),
+        (b"Keep-Alive: timeout=1\r\n", 0),
+        (b"Keep-Alive: timeout=0\r\n", 0),
+        (b"Keep-Alive: timeout=99999999999\r\n", 60),
+        (b"Keep-Alive: max=100\r\n", 4),
     ],
 )
 def test_a_connection_is_kept_for_less_than_its_server_keeps_it(

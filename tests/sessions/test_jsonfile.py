@@ -146,14 +146,14 @@ def test_unknown_fields_survive_a_turn(path: Path, text: str) -> None:
 def test_what_is_written_is_laid_out_as_the_original_does_it(path: Path) -> None:
     path.write_text(ORIGINAL)
     file = SessionsFile(path)
-    file.edit(lambda draft: draft.put(session("carol", data={"level": 1}, status=Status.COMPLETED, generation=2)))
+    file.edit(lambda draft: draft.put(session("carol", data='{"level":1}', status=Status.COMPLETED, generation=2)))
     assert path.read_text() == json.dumps(json.loads(path.read_text()), indent=2) + "\n"
     assert path.read_text().startswith(ORIGINAL.removesuffix("\n}"))
 
 
 def test_a_field_that_is_a_default_again_says_so(path: Path) -> None:
     file = SessionsFile(path)
-    file.edit(lambda draft: draft.put(session("a", status=Status.COMPLETED, data={"k": 1})))
+    file.edit(lambda draft: draft.put(session("a", status=Status.COMPLETED, data='{"k":1}')))
     file.edit(lambda draft: draft.put(session("a")))
     assert SessionsFile(path).read().get(SessionKey("", "a")) == session("a")
 

@@ -10,17 +10,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-import redis.connection
 import sqlalchemy
+from redis.connection import AbstractConnection, ConnectionPool
 
 from gateway.errors import GatewayError
 from gateway.model import Session, SessionKey, TurnState
-from gateway.sessions import SessionManager, open_sessions
-from gateway.sessions.base import Filter
+from gateway.sessions import Filter, SessionManager, open_sessions
+from gateway.sessions.redis import RedisStore
+from gateway.sessions.sql import SqlStore
 
 Side = tuple[SessionManager, Sequence[str]]
 """A store, and the sessions whose turns are taken round and round."""
@@ -123,27 +125,37 @@ def _page(store: SessionManager) -> float:
 
 @contextmanager
 def counted(store: SessionManager) -> Iterator[Counter[str]]:
-    """Counts what is sent to the store's server: a batch of commands, or a statement, is one round trip."""
+    """Counts the `trips` to the store's server (a batch of commands, or a statement, is one), and the connections that
+    are `in_use`."""
     counts: Counter[str] = Counter()
-    send = redis.connection.AbstractConnection.send_packed_command
 
-    def sent(self: Any, command: Any, *words: Any, **options: Any) -> Any:
-        counts["trips"] += 1
-        return send(self, command, *words, **options)
+    def count(name: str, by: int, then: Callable[..., Any] = lambda *event: None) -> Callable[..., Any]:
+        def counting(*args: Any, **options: Any) -> Any:
+            counts[name] += by
+            return then(*args, **options)
 
-    def executed(*event: Any) -> None:
-        counts["trips"] += 1
+        return counting
 
-    database = getattr(store, "_database", None)
-    redis.connection.AbstractConnection.send_packed_command = sent
-    if database is not None:
-        sqlalchemy.event.listen(database.engine, "before_cursor_execute", executed)
-    try:
+    with ExitStack() as stack:
+        if isinstance(store.store, RedisStore):
+            for owner, method, name, by in (
+                (AbstractConnection, "send_packed_command", "trips", 1),
+                (ConnectionPool, "get_connection", "in_use", 1),
+                (ConnectionPool, "release", "in_use", -1),
+            ):
+                stack.enter_context(patch.object(owner, method, count(name, by, getattr(owner, method))))
+        else:
+            assert isinstance(store.store, SqlStore)
+            engine = store.store.database.engine
+            for event, name, by in (
+                ("before_cursor_execute", "trips", 1),
+                ("checkout", "in_use", 1),
+                ("checkin", "in_use", -1),
+            ):
+                listener = count(name, by)
+                sqlalchemy.event.listen(engine, event, listener)
+                stack.callback(sqlalchemy.event.remove, engine, event, listener)
         yield counts
-    finally:
-        redis.connection.AbstractConnection.send_packed_command = send
-        if database is not None:
-            sqlalchemy.event.remove(database.engine, "before_cursor_execute", executed)
 
 
 def trips_of_a_turn(store: SessionManager) -> int:
@@ -164,16 +176,15 @@ def calls_of_a_wait(store: SessionManager, seconds: float) -> tuple[float, int]:
     """How often a waiting turn asks the store in a second, and how many connections it holds while it waits."""
     turn(store, "s0")
     key = SessionKey("", "s0")
-    with store.turn(key):
+    with store.turn(key), counted(store) as counts:
         waiter = threading.Thread(target=_wait, args=(store, key, seconds))
         waiter.start()
         time.sleep(0.2)
-        with counted(store) as counts:
-            began = time.monotonic()
-            time.sleep(seconds / 2)
-            calls = counts["trips"] / (time.monotonic() - began)
+        began, before = time.monotonic(), counts["trips"]
+        time.sleep(seconds / 2)
+        calls = (counts["trips"] - before) / (time.monotonic() - began)
         # At any one moment a look may be under way: what is held is held at every moment.
-        held = min(_connections_in_use(store) for _ in range(50) if not time.sleep(0.002))
+        held = min(counts["in_use"] for _ in range(50) if not time.sleep(0.002))
         waiter.join()
     return calls, held
 
@@ -184,13 +195,6 @@ def _wait(store: SessionManager, key: SessionKey, seconds: float) -> None:
             pass
     except GatewayError:
         pass
-
-
-def _connections_in_use(store: SessionManager) -> int:
-    database = getattr(store, "_database", None)
-    if database is not None:
-        return int(database.engine.pool.checkedout())
-    return len(store._link._client.connection_pool._in_use_connections)  # type: ignore[attr-defined]
 
 
 # --- The JSON store ------------------------------------------------------------------------------------------

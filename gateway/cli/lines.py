@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.common import configured_store, counted, read_settings, say, store_option
-from gateway.cli.outcome import tell_outcome
+from gateway.cli.outcome import tell_left_out, tell_outcome
 
 if TYPE_CHECKING:
     from gateway.model import Session
@@ -21,25 +21,26 @@ def export(store: str | None) -> None:
     """Write every session to stdout, one JSON object a line.
 
     What is written is which conversation a session is bound to, and what is kept with it: never a word of the
-    conversation itself. Sessions that are being erased are left out.
+    conversation itself. Sessions that are being erased are left out, and those whose data no key here opens.
 
     Example: gateway export > sessions.jsonl
     """
     from gateway.cli.json_lines import encode_line
     from gateway.sessions import Filter
-    from gateway.sessions.transfer import BATCH, is_movable
+    from gateway.sessions.transfer import BATCH, Tally, movable
 
     with configured_store(read_settings(GATEWAY_STORE=store)) as sessions:
         output = sys.stdout.buffer
-        number = 0
-        for session in sessions.walk(Filter(), page=BATCH):
-            if is_movable(session):
-                output.write(encode_line(session))
-                number += 1
+        tally, number = Tally(), 0
+        for session in movable(sessions.walk(Filter(), page=BATCH), tally):
+            output.write(encode_line(session))
+            number += 1
         # Before the store is closed: a reader who left is noticed here, and not while Python ends.
         output.flush()
     if sys.stderr.isatty() and not sys.stdout.isatty():
         say(f"{counted(number)} written.")
+    if not tell_left_out(tally):
+        sys.exit(1)
 
 
 @click.command("import")

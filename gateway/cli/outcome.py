@@ -22,17 +22,28 @@ def tell_outcome(tally: Tally, *, done: str) -> bool:
     if tally.same:
         parts.append(f"{tally.same:,} there already")
     click.echo(", ".join(parts) + ".")
+    whole = tell_left_out(tally)
+    if tally.refused:
+        say(f"{counted(tally.refused)} refused, another mapping is there (--force overwrites it):")
+        name_keys(tally.refused_keys, tally.refused)
+    return whole and not tally.refused
+
+
+def tell_left_out(tally: Tally) -> bool:
+    """Says on stderr what did not move, and why; False when that is more than what is being erased."""
     if tally.erasing:
         say(
             f"{counted(tally.erasing)} left out, being erased: let the gateway finish that where they are, "
             "or run `gateway sessions erase` there."
         )
+    if tally.unreadable:
+        say(
+            f"{counted(tally.unreadable)} left out: damaged, or encrypted with a key that is not here "
+            "(GATEWAY_ENCRYPTION_KEY)."
+        )
     if tally.unusable:
         say(f"{counted(tally.unusable)} left out: no client could name them (see the README for what an id may be).")
-    if tally.refused:
-        say(f"{counted(tally.refused)} refused, another mapping is there (--force overwrites it):")
-        name_keys(tally.refused_keys, tally.refused)
-    return not tally.refused and not tally.unusable
+    return not tally.unreadable and not tally.unusable
 
 
 def name_keys(keys: Sequence[SessionKey], number: int) -> None:

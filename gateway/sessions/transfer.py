@@ -35,6 +35,7 @@ class Tally:
     same: int = 0
     refused: int = 0
     erasing: int = 0
+    unreadable: int = 0
     unusable: int = 0
     refused_keys: list[SessionKey] = field(default_factory=list)
     """The first of those refused, to be named."""
@@ -56,7 +57,7 @@ def transfer(
     """Puts the sessions into the target, and tells after each batch what came of them so far. Stopped at any point,
     what was told of is there, and the same again goes on from there. A `dry_run` only says what would be done."""
     tally = Tally()
-    for batch in _batches(_movable(sessions, tally)):
+    for batch in _batches(movable(sessions, tally)):
         if dry_run:
             merges: Sequence[Merge] = [merge(target.get(s.key), s, replace=replace) for s in batch]
         else:
@@ -68,13 +69,16 @@ def transfer(
     return tally
 
 
-def _movable(sessions: Iterable[Session], tally: Tally) -> Iterator[Session]:
+def movable(sessions: Iterable[Session], tally: Tally) -> Iterator[Session]:
+    """Those that may move; the others are counted."""
     for session in sessions:
         tally.seen += 1
         if is_movable(session):
             yield session
         elif session.status is Status.ERASING:
             tally.erasing += 1
+        elif session.unreadable is not None:
+            tally.unreadable += 1
         else:
             tally.unusable += 1
 

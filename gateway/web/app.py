@@ -22,13 +22,12 @@ from gateway.web import (
     access,
     console,
     errors,
-    items,
+    history,
     lifecycle,
     limits,
     operations,
     request_log,
     requests,
-    transcript,
     turns,
     v1,
     workflow,
@@ -94,7 +93,7 @@ def create_app(
     limits.install(app, settings)
     errors.install(app)
     request_log.install(app)
-    ours = (workflow, session_routes, items, turns, lifecycle, transcript, v1, operations)
+    ours = (workflow, session_routes, history, turns, lifecycle, v1, operations)
     for module in (*ours, reference, console):
         app.register_blueprint(module.blueprint)
     check_routes(app)

@@ -10,15 +10,14 @@ from msgspec import Meta, Struct, UnsetType
 from gateway.errors import InvalidRequestError
 from gateway.model import SESSION_ID
 
+T = TypeVar("T")
+
 MOST_ITEMS = 2000
 """How many items one request may bring."""
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """What a request may ask for, in its body, its query or its headers: nothing is dropped silently."""
-
-
-T = TypeVar("T")
 
 
 def given(value: T | UnsetType) -> T | None:

@@ -198,5 +198,8 @@ class VersionHeaders(Asked, frozen=True, kw_only=True):
 
     def check_version(self, session: Session) -> None:
         """`VersionMismatchError` when the request is only for another version of the session."""
-        if self.if_match is not None and not parse_etags(self.if_match).contains(session.version):
+        if self.if_match is None:
+            return
+        session.opened()  # which version it is nobody can tell otherwise
+        if not parse_etags(self.if_match).contains(session.version):
             raise VersionMismatchError()

@@ -19,8 +19,7 @@ from gateway.web.access import audited, own_namespace, owner
 from gateway.web.bodies import EditSession, MakeSession
 from gateway.web.fields import given
 from gateway.web.handlers import serve
-from gateway.web.listing import list_of, namespaces_of
-from gateway.web.lookup import erasing_budget, key_of, session_of
+from gateway.web.lookup import erasing_budget, key_of, list_of, namespaces_of, session_of
 from gateway.web.queries import EraseQuery, SessionsQuery, UserQuery, VersionHeaders
 from gateway.web.reference import sessions as routes
 from gateway.web.requests import gateway, json_reply
@@ -66,7 +65,10 @@ def directory(query: SessionsQuery) -> Response:
 
 @serve(blueprint, routes.READ)
 def read(session_id: str) -> Response:
-    return session_reply(session_of(session_id))
+    """503 when what clients keep with it cannot be read: nobody takes that for empty."""
+    session = session_of(session_id)
+    session.opened()
+    return session_reply(session)
 
 
 @serve(blueprint, routes.EDIT)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from gateway.errors import ConfigurationError, StoreUnavailableError
 from gateway.model import Session, SessionKey
-from gateway.sessions import SessionManager, open_sessions
+from gateway.sessions import Filter, SessionManager, open_sessions
 from gateway.sessions.jsonfile import JsonStore
 from gateway.sessions.jsonfile.format import name_of
 from gateway.sessions.sql import SqlStore
@@ -179,6 +179,21 @@ def test_a_copy_is_encrypted_with_the_newest_key(tmp_path: Path) -> None:
         assert store.get(ALICE) == alice
     shown = gateway("sessions", "list", "--store", there, "--json")
     assert "secret" in shown.stdout
+
+
+def test_what_no_key_opens_is_neither_copied_nor_exported_and_that_is_told(tmp_path: Path) -> None:
+    here, there = (f"json:{tmp_path}/{name}.json" for name in ("here", "there"))
+    with open_sessions(here, encryption_keys=[OLD]) as store:
+        bind(store, ALICE, data={"a": "secret"})
+        bind(store, BOB)
+    gateway = Inside(tmp_path, GATEWAY_ENCRYPTION_KEY=NEW)
+    copied, exported = gateway("copy", here, there), gateway("export", "--store", here)
+    for done in (copied, exported):
+        assert done.returncode == 1
+        assert "1 session left out: damaged, or encrypted with a key that is not here" in done.stderr
+    with open_sessions(there) as store:
+        assert [session.key for session in store.walk(Filter())] == [BOB]
+    assert [orjson.loads(line)["session_id"] for line in exported.stdout.splitlines()] == ["bob"]
 
 
 def test_without_keys_nothing_is_loaded_for_them() -> None:

@@ -16,8 +16,8 @@ from gateway.providers.local import LocalProvider
 from gateway.sessions import open_sessions
 from gateway.workflows import load_workflows
 from gateway.workflows.agents import AgentWorkflow
-from gateway.workflows.function import FunctionWorkflow
 from gateway.workflows.builtin import RespondWorkflow
+from gateway.workflows.function import FunctionWorkflow
 
 WriteModule = Callable[[str], str]
 

@@ -27,14 +27,26 @@ ENDED = ("state", "response_id", "finished_at", "usage", "error_code", "undelive
 """What a turn's end writes."""
 
 
+FORGOTTEN = (
+    "fence",
+    "conversation_id",
+    "generation",
+    "response_id",
+    "started_at",
+    "finished_at",
+    "usage",
+    "error_code",
+)
+"""What a bare mark lacks."""
+
+
 class RecordStatements:
     """The statements on turn records, and on the erasures that need them. Built once for a store."""
 
     def __init__(self, tables: Tables, tickets: TicketStatements, key_ms: int) -> None:
         turns, t, e = tables.turns, tables.turns.c, tables.erasures.c
-        is_ticket, in_turns_session = tickets.is_ticket, tickets.in_session
         of_conversation = t.conversation_id == parameter("conversation", t.conversation_id)
-        ended = sa.and_(in_turns_session, t.place.is_(None))
+        ended = sa.and_(tickets.in_session, t.place.is_(None))
 
         self.write = sa.update(turns).where(tickets.holds).values(_settable(t, WRITTEN))
         """Writes the record of a turn that holds its session."""
@@ -53,32 +65,32 @@ class RecordStatements:
         )
         self.use = sa.update(tables.sessions).where(self.is_used).values(self.used)
         """Writes what a turn that ended made of its session."""
-        in_doubt = sa.and_(is_ticket, t.state == RUNNING, t.place.is_(None))
+        in_doubt = sa.and_(tickets.is_ticket, t.state == RUNNING, t.place.is_(None))
         self.settle = sa.update(turns).where(in_doubt).values(_settable(t, ENDED))
         """Writes the end of a turn that a crash cut off."""
         mark = sa.bindparam("mark", type_=sa.Boolean)
         self.set_undelivered = (
             sa.update(turns)
-            .where(is_ticket, in_turns_session, t.place.is_(None), t.undelivered != mark)
+            .where(tickets.is_ticket, tickets.in_session, t.place.is_(None), t.undelivered != mark)
             .values(undelivered=mark)
         )
         """Says of an ended turn whether its reply was delivered, to one who says something new."""
 
-        self.by_ticket = tickets.record.where(is_ticket)
+        self.by_ticket = tickets.record.where(tickets.is_ticket)
         """The record of a turn."""
         before = sa.bindparam("before", type_=sa.BigInteger)
         most = sa.bindparam("most", type_=sa.Integer)
         # A turn's place in time is its fence; what never held the session has not begun.
-        begun = tickets.record.where(in_turns_session, t.state != WAITING, t.fence < before)
+        begun = tickets.record.where(tickets.in_session, t.state != WAITING, t.fence < before)
         self.newest = begun.order_by(t.fence.desc()).limit(most)
         """The turns of a session that have begun, newest first."""
         self.responses = (
-            sa.select(t.response_id).where(in_turns_session, of_conversation, t.response_id.is_not(None)).limit(most)
+            sa.select(t.response_id).where(tickets.in_session, of_conversation, t.response_id.is_not(None)).limit(most)
         )
         """The stored responses of a conversation's turns."""
         some_responses = t.response_id.in_(sa.bindparam("responses", expanding=True, type_=t.response_id.type))
         self.drop_responses = (
-            sa.update(turns).where(in_turns_session, of_conversation, some_responses).values(response_id=None)
+            sa.update(turns).where(tickets.in_session, of_conversation, some_responses).values(response_id=None)
         )
         """Forgets responses that are gone at the provider."""
         this_response = t.response_id == parameter("response", t.response_id)
@@ -103,7 +115,7 @@ class RecordStatements:
         )
         """No longer lists a session's ended turns; whose key alone is kept goes with its key."""
         erased = sa.and_(ended, sa.or_(of_conversation, sa.and_(sa.bindparam("whole", type_=sa.Boolean), ~needed)))
-        bare = {t[name]: sa.null() for name in _ERASED}
+        bare = {t[name]: sa.null() for name in FORGOTTEN}
         self.mark = (
             sa.update(turns)
             .where(erased, recalled)
@@ -125,11 +137,6 @@ class RecordStatements:
         some = t.number.in_(sa.bindparam("numbers", expanding=True, type_=t.number.type))
         self.prune = sa.delete(turns).where(some, past)
         """Removes turns whose time is over."""
-
-
-_ERASED = (
-    *("conversation_id", "generation", "response_id", "started_at", "finished_at", "usage", "error_code", "fence"),
-)
 
 
 def _settable(columns: Any, names: tuple[str, ...]) -> dict[str, sa.ColumnElement[Any]]:

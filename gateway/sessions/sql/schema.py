@@ -24,7 +24,7 @@ be started again while others are new already."""
 
 MIGRATIONS: dict[int, list[str]] = {}
 """The statements that lead from each version to the next; `{prefix}` begins the tables' names. What is older than any
-that can be left behind is refused."""
+that can be left behind is refused. MySQL commits each by itself: it must do no harm to run one again after a crash."""
 
 IS_INACTIVE = f"status <> '{Status.ACTIVE.value}'"
 """Of which sessions there is an index by status: most are active, and are found without one."""

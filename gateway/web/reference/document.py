@@ -114,7 +114,7 @@ def _reference(kind: Any) -> JSON:
     return {"type": "object"} if kind is dict else reference(kind.__name__)
 
 
-_PLACES = {
+_ADDRESS_PARTS = {
     "session_id": ("The session's id.", SessionId, "user_alice_session"),
     "name": ("The workflow's name.", Text, "coach"),
     "item_id": ("The item's id.", Text, "msg_1"),
@@ -130,23 +130,23 @@ _PLACES = {
 def _parameters(route: Route, rule: Rule, parameters: dict[str, JSON]) -> Iterator[JSON]:
     # In the order in which the address has them.
     for name in re.findall(r"{(\w+)}", _path(rule)):
-        about, kind, example = _PLACES[name]
+        about, kind, example = _ADDRESS_PARTS[name]
         schema = msgspec.json.schema(kind)
         yield {"name": name, "in": "path", "required": True, "description": about, "schema": schema, "example": example}
-    for asks, place in ((route.query, "query"), (route.headers, "header")):
+    for asks, where in ((route.query, "query"), (route.headers, "header")):
         if asks is not None and asks is not Nothing:
             asked = parameters[asks.__name__]
             for name, schema in asked["properties"].items():
-                yield _parameter(name, place, schema, required=name in asked.get("required", ()))
+                yield _parameter(name, where, schema, required=name in asked.get("required", ()))
 
 
-def _parameter(name: str, place: str, schema: JSON, *, required: bool) -> JSON:
+def _parameter(name: str, where: str, schema: JSON, *, required: bool) -> JSON:
     """What is not given stands for nothing: a parameter is never null."""
     bare = {word: value for word, value in schema.items() if word not in ("description", "anyOf")}
     for each in schema.get("anyOf", ()):
         bare |= each if each != {"type": "null"} else {}
     described = {"description": schema["description"]} if "description" in schema else {}
-    return {"name": name, "in": place, "required": required, **described, "schema": bare}
+    return {"name": name, "in": where, "required": required, **described, "schema": bare}
 
 
 def _user_of_admins(parameters: dict[str, JSON]) -> JSON:

@@ -51,8 +51,8 @@ def _plain(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     plain = {name: _plain(value) for name, value in schema.items()}
-    if all(isinstance(value, str) for value in plain.get("enum", [None])):
-        plain["type"] = "string"
+    if "enum" in plain:
+        plain["type"] = "boolean" if isinstance(plain["enum"][0], bool) else "string"
     if isinstance(about := plain.get("description"), str):
         plain["description"] = " ".join(about.split())
     if plain.get("required") == []:

@@ -65,7 +65,9 @@ def directory(query: ConversationsQuery) -> Response:
 
 @serve(blueprint, routes.READ_CONVERSATION)
 def read(session_id: str) -> Response:
-    return json_reply(shown(session_of(session_id)))
+    session = session_of(session_id)
+    session.opened()
+    return json_reply(shown(session))
 
 
 @serve(blueprint, routes.EDIT_CONVERSATION)

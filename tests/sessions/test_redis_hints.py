@@ -1,13 +1,15 @@
 """What spans tenants only hints at where to look: too early costs a look, and too late does not happen."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from gateway.model import SessionKey, TurnState
+from gateway.model import Session, SessionKey, TurnState
 from gateway.sessions import SessionManager, open_sessions
+from gateway.sessions.codec import Codec
 from gateway.sessions.redis import RedisStore
 from gateway.sessions.redis.hints import SETTLING_MS, Hints
 from gateway.sessions.redis.steps import Steps
@@ -66,6 +68,42 @@ def test_a_session_that_was_used_since_is_looked_at_again_when_it_expires(
     assert store.expire() == 0
     clock.advance(1)
     assert store.expire() == 1
+
+
+def test_a_session_that_is_mortal_only_since_its_last_turn_expires(
+    make_store_address: Callable[[str], Any], clock: Clock
+) -> None:
+    address = make_store_address("valkey")
+    for idle_seconds in (math.inf, 600.0):
+        with open_sessions(
+            address.url, prefix=address.prefix, clock=clock, lifetime=Lifetime(idle_seconds=idle_seconds)
+        ) as store:
+            if math.isinf(idle_seconds):
+                make(store)
+            else:
+                use(store)
+                clock.advance(600)
+                assert store.expire() == 1
+
+
+def test_what_is_put_with_an_old_use_is_listed_though_somebody_lists_meanwhile(
+    store: SessionManager, redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = redis_store.client.batch
+
+    def in_two(commands: Sequence[Any], **how: Any) -> list[Any]:
+        steps = [number for number, command in enumerate(commands) if command[0] == "EVALSHA"]
+        before = batch(commands[: steps[0]], **how)
+        with monkeypatch.context() as patch:
+            patch.setattr(redis_store.client, "batch", batch)
+            assert store.list(Filter()).sessions == []
+        return before + batch(commands[steps[0] :], **how)
+
+    session = Session(*KEY, "conv_1", created_at=store.now() - 10_000_000, last_used=store.now() - 9_000_000)
+    with monkeypatch.context() as patch:
+        patch.setattr(redis_store.client, "batch", in_two)
+        redis_store.sessions.put([(None, Codec().encode(session))])
+    assert store.list(Filter()).sessions == [session]
 
 
 def test_who_finds_nothing_takes_back_no_hint_that_came_since(

@@ -284,6 +284,32 @@ def test_an_erased_session_leaves_its_keys_mark_and_no_other_trace(open_store: O
     assert valkey.ask("HGET", claim, "turn_id") == turn_id
 
 
+def test_an_erasure_leaves_the_turns_that_another_one_waits_for(store: SessionManager) -> None:
+    run_turn(store)
+    with store.turn(KEY) as turn:
+        turn.bind("conv_2", erase_old=True)
+    run_turn(store, response_id="resp_2")
+    with store.turn(KEY) as turn:
+        whole = turn.begin_erasure()
+    store.finish_erasure(whole)
+    (other,) = store.erasures()
+    assert (store.responses(other, 10), store.responses(whole, 10)) == (["resp_1"], [])
+    store.finish_erasure(other)
+    assert store.responses(other, 10) == []
+
+
+def test_a_turn_that_erases_its_own_session_is_still_recalled(store: SessionManager) -> None:
+    with store.turn(KEY, idempotency_key="key") as turn:
+        turn.bind("conv_1")
+        turn.begin()
+        store.finish_erasure(turn.begin_erasure())
+        recalled = store.recall("acme", "key")
+        assert recalled is not None
+        assert recalled.state is TurnState.RUNNING
+        ended = turn.finish(TurnState.COMPLETED)
+    assert store.recall("acme", "key") == ended
+
+
 def test_an_edit_during_a_turn_keeps_its_place_in_the_indices(open_store: Open) -> None:
     clock = Clock()
     store = open_store(clock=clock)

@@ -87,7 +87,9 @@ def test_what_is_sent_twice_changes_nothing_the_second_time(
             turn.bind(f"conv_{number}", user_id="ann", erase_old=True)
             turn.begin()
             turn.note("resp_1")
-            store.update(KEY, data={f"k{number}": 1})
+            session = store.get(KEY)
+            assert session is not None
+            store.update(KEY, data={f"k{number}": 1}, expected_version=session.version)
             turn.finish(TurnState.COMPLETED)
     session = store.get(KEY)
     assert session is not None

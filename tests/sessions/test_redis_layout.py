@@ -447,7 +447,8 @@ def test_what_a_newer_version_keeps_beside_is_left_alone(store: SessionManager, 
         assert valkey.ask("HGET", name, "from_tomorrow") == "1"
 
 
-def test_a_rename_takes_keys_responses_and_erasures_along(store: SessionManager, valkey: Valkey) -> None:
+def test_a_rename_takes_keys_responses_and_erasures_along(open_store: Open, valkey: Valkey) -> None:
+    store = open_store(lease_seconds=1)
     run_turn(store, idempotency_key="key")
     with store.turn(KEY) as turn:
         turn.bind("conv_2", erase_old=True)

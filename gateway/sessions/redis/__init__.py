@@ -1,6 +1,7 @@
 """Sessions in Redis or Valkey (6.2 or later), also behind Sentinels: `redis://`, `rediss://`, `redis+sentinel://`.
 
-Each step of a turn is one Lua script and one round trip; a turn takes five. Leases run on the server's own clock.
+Each step of a turn is one Lua script and one round trip; a turn takes four, with a key too, and one more
+where it binds its session. Leases run on the server's own clock.
 
 What a Redis setting means for the promises of the store: it keeps what it was told only as well as Redis does. Without
 `appendonly yes` a crash of the server forgets everything since the last snapshot; with `appendfsync everysec` (the

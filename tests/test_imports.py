@@ -21,6 +21,7 @@ FLOORS = {
     "sockets": 1,
     "sse": 1,
     "database": 2,
+    "events": 2,
     "config": 3,
     "sessions": 3,
     "providers": 3,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.errors import ProviderError, QueueFullError, StreamGoneError
-from gateway.model import Delta, StreamEvent, TurnEvent
+from gateway.events import Delta, StreamEvent, TurnEvent
 from gateway.turn import worker
 from gateway.turn.worker import MOST_BEHIND, Readers, Reading
 from tests.harness.support import eventually

@@ -10,8 +10,9 @@ from typing import Any, Self
 
 from gateway import logs
 from gateway.errors import GatewayError
+from gateway.events import Delta, Done, StreamEvent, TurnEvent
 from gateway.metrics import series
-from gateway.model import Delta, Done, Reply, StreamEvent, TurnEvent, TurnRequest
+from gateway.model import Reply, TurnRequest
 
 log = logging.getLogger("gateway.turn")
 

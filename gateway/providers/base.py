@@ -29,8 +29,8 @@ from gateway.errors import (
     TurnBusyError,
     UnreadableAnswerError,
 )
+from gateway.events import StreamEvent as StreamEvent
 from gateway.model import JSON as JSON
-from gateway.model import StreamEvent as StreamEvent
 
 Events = Generator[StreamEvent, None, None]
 """A response, event by event. Who does not read on closes it, at once: an error's traceback may hold it for long."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.errors import UnreadableAnswerError
-from gateway.model import JSON, StreamEvent
+from gateway.events import StreamEvent
+from gateway.model import JSON
 
 
 def parse_object(value: object) -> JSON:

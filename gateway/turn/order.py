@@ -24,23 +24,10 @@ from gateway.errors import (
     TurnLostError,
     UserMismatchError,
 )
+from gateway.events import Delta, Done, Held, StreamEvent, TurnEvent
 from gateway.history.items import add_items
 from gateway.metrics.turns import TurnMeter, announce
-from gateway.model import (
-    JSON,
-    Delta,
-    Done,
-    Held,
-    Reply,
-    Session,
-    SessionKey,
-    StreamEvent,
-    TurnEvent,
-    TurnRequest,
-    TurnState,
-    fingerprint,
-    new_turn_id,
-)
+from gateway.model import JSON, Reply, Session, SessionKey, TurnRequest, TurnState, fingerprint, new_turn_id
 from gateway.providers.base import Provider, all_items
 from gateway.providers.retry import Patience
 from gateway.sessions import SessionManager, Turn

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gateway.model import Done, Reply, TurnEvent, TurnRecord, TurnState
+from gateway.events import Done, TurnEvent
+from gateway.model import Reply, TurnRecord, TurnState
 from gateway.workflows.responses import pending_calls, trim_usage
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from gateway import logs
 from gateway.errors import GatewayError, QueueFullError, StreamGoneError
-from gateway.model import Delta, StreamEvent, TurnEvent
+from gateway.events import Delta, StreamEvent, TurnEvent
 
 log = logging.getLogger("gateway.turn")
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import orjson
 from flask import Response, stream_with_context
 
-from gateway.model import Delta, Done, Held, TurnEvent
+from gateway.events import Delta, Done, Held, TurnEvent
 from gateway.sse import encode_event
 from gateway.turn.worker import Reading
 from gateway.web.errors import error_event

@@ -11,7 +11,8 @@ import httpx2
 import orjson
 
 from gateway.errors import ProviderError
-from gateway.model import JSON, StreamEvent
+from gateway.events import StreamEvent
+from gateway.model import JSON
 from gateway.sse import encode_event
 from gateway.workflows.conversation import Conversation
 

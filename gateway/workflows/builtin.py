@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.model import StreamEvent
+from gateway.events import StreamEvent
 from gateway.workflows.base import Workflow, WorkflowTurn
 
 PASSED_THROUGH = "/v1/responses"

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 import gateway.web.sse
 from gateway.config import Settings
-from gateway.model import Delta
+from gateway.events import Delta
 from gateway.turn.worker import Reading
 from gateway.web import create_app
 from gateway.web.app import GatewayApp

@@ -130,8 +130,8 @@ def test_nothing_of_an_erased_user_is_left(
     assert house.sessions.get(key(SESSION)) is None
 
     def left() -> list[str]:
-        """Where SQLite is still read by somebody, its owner scrubs the file a moment later; and Redis has the name among
-        the hints where to look until it is looked at, by the next sweep."""
+        """Where SQLite is still read by somebody, its owner scrubs the file a moment later; and Redis has the name
+        among the hints where to look until it is looked at, by the next sweep."""
         house.sweeper.sweep()
         places = {"store": dump(address), "provider": files_of(hosted_at)}
         return [f"{trace} in the {name}" for name, held in places.items() for trace in TRACES if trace.encode() in held]

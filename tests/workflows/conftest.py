@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.model import Delta, Done, Reply, SessionKey, TurnEvent, TurnRecord, TurnRequest
+from gateway.events import Delta, Done, TurnEvent
+from gateway.model import Reply, SessionKey, TurnRecord, TurnRequest
 from gateway.providers.base import Provider
 from gateway.providers.local import LocalProvider
 from gateway.providers.local.models import Finished, Model, ModelRequest, Piece, Pieces

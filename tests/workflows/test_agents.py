@@ -28,7 +28,8 @@ from gateway.errors import (
     ProviderError,
     ProviderRejectedError,
 )
-from gateway.model import Delta, Held, TurnState
+from gateway.events import Delta, Held
+from gateway.model import TurnState
 from gateway.providers.local.models import CallDelta, CallStarted, Finished, Piece, RefusalDelta, TextDelta
 from gateway.providers.openai import OpenAIProvider
 from gateway.workflows.agents import AgentWorkflow

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import IdempotencyUnsupportedError, ProviderError, ProviderRejectedError, ToolOutputMissingError
-from gateway.model import Delta, Held, SessionKey, TurnState
+from gateway.events import Delta, Held
+from gateway.model import SessionKey, TurnState
 from gateway.providers.local.models import CallDelta, CallStarted, TextDelta
 from gateway.workflows.base import WorkflowTurn
 from gateway.workflows.function import FunctionWorkflow

@@ -15,7 +15,8 @@ from agents import Agent, function_tool
 
 from gateway import arun_workflow, run_workflow, scripts
 from gateway.errors import ProviderError, TurnBusyError
-from gateway.model import Delta, TurnState
+from gateway.events import Delta
+from gateway.model import TurnState
 from gateway.workflows.agents import AgentWorkflow
 from gateway.workflows.base import Workflow, WorkflowTurn
 from gateway.workflows.function import FunctionWorkflow

@@ -13,7 +13,8 @@ import orjson
 from flask import g
 
 from gateway.errors import GatewayError
-from gateway.model import JSON, StreamEvent
+from gateway.events import StreamEvent
+from gateway.model import JSON
 
 _MEMBERS = ("conversation", "conversation_id")
 _RAW = re.compile(r"conv_[0-9A-Za-z]{16,}")

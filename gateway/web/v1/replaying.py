@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from gateway.model import JSON, StreamEvent
+from gateway.events import StreamEvent
+from gateway.model import JSON
 
 _LATER = ("usage", "incomplete_details", "error", "completed_at")
 """What a response does not know of itself before it is over."""

@@ -15,7 +15,8 @@ from gateway.errors import (
     ProviderRejectedError,
     StoreUnavailableError,
 )
-from gateway.model import JSON, TurnEvent
+from gateway.events import TurnEvent
+from gateway.model import JSON
 from gateway.providers.base import ENDS, FAILURES, error_from_event
 from gateway.providers.shapes import response_of
 from gateway.turn import Gateway

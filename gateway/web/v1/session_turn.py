@@ -8,7 +8,8 @@ from contextlib import suppress
 from flask import request
 
 from gateway.errors import GatewayError, IdempotencyUnsupportedError, InvalidRequestError, StoreUnavailableError
-from gateway.model import JSON, Done, Held, SessionKey, StreamEvent, TurnEvent, TurnRequest
+from gateway.events import Done, Held, StreamEvent, TurnEvent
+from gateway.model import JSON, SessionKey, TurnRequest
 from gateway.providers.shapes import response_of
 from gateway.sockets import Presence
 from gateway.web import wall

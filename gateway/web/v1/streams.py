@@ -13,7 +13,8 @@ import orjson
 from flask import Response
 
 from gateway.errors import GatewayError, UnreadableAnswerError
-from gateway.model import JSON, Done, Held, StreamEvent, TurnEvent
+from gateway.events import Done, Held, StreamEvent, TurnEvent
+from gateway.model import JSON
 from gateway.providers.base import ENDS, FAILURES
 from gateway.sse import encode_event
 from gateway.turn.worker import Reading

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.model import StreamEvent
+from gateway.events import StreamEvent
 from gateway.providers.local import LocalProvider
 from gateway.web.v1.replaying import events_of
 

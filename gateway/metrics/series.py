@@ -81,9 +81,10 @@ STORE_SECONDS = _histogram(
 )
 LEASES_RENEWED = Gauge(
     "gateway_leases_renewed_seconds",
-    "When leases were renewed last (epoch seconds), in the worker for which that is longest ago.",
+    "When a worker renewed its leases last, in epoch seconds.",
+    ["worker"],
     registry=_registry,
-    multiprocess_mode="livemin",
+    multiprocess_mode="livemax",
 )
 STORE_ERRORS = _counter("gateway_store_errors_total", "Steps in which the store did not answer.", "operation")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -72,7 +73,8 @@ def _timed(operation: str, step: Callable[..., Any]) -> Callable[..., Any]:
         if answer is None and operation == "tickets.poll":
             series.TICKETS_LOST.inc()
         elif operation == "tickets.renew":
-            series.LEASES_RENEWED.set_to_current_time()
+            # By worker: one that has none to renew (the master of a gunicorn) must not stand for the others.
+            series.LEASES_RENEWED.labels(str(os.getpid())).set_to_current_time()
         return answer
 
     return timed

@@ -37,7 +37,12 @@ class Leases:
         lease."""
         with self._lock:
             self._tickets[turn_id] = (key, since)
-            # Anew where a fork, or a machine without a thread to spare, has left none.
+        self.start()
+
+    def start(self) -> None:
+        """Sees to it that the thread is there: anew where a fork, or a machine with no thread to spare, has left
+        none."""
+        with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 return
             thread = threading.Thread(target=self._run, name="gateway-leases", daemon=True)
@@ -74,7 +79,8 @@ class Leases:
         self._closed.set()
 
     def _run(self) -> None:
-        pause = self.lease_seconds / 3
+        # What has just been entered has its whole lease still.
+        pause = self.lease_seconds / 3 if self._tickets else 0.0
         while not self._closed.wait(pause):
             try:
                 self._renew_all()

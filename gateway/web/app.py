@@ -77,6 +77,8 @@ def create_app(
     app = GatewayApp("gateway", static_folder=None)
     app.settings = settings
     app.gateway = assemble(settings, sessions=sessions, provider=provider)
+    # Not with the first turn, so that its renewals are seen from the beginning.
+    app.gateway.sessions.leases.start()
     app.authenticate = open_auth(settings, app.gateway.sessions.store.owners.find_key)
     app.turn_slots = limits.TurnSlots(settings.turn_limit, settings.principal_turn_limit)
     app.readers = Readers()

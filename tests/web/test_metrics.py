@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from gateway.testing.waiting import Clock
 from gateway.web import create_app
 from tests.harness.app import House, key
 from tests.harness.metrics import Growth, Metrics
+from tests.harness.support import eventually
 
 OpenHouse = Callable[..., House]
 
@@ -212,6 +214,11 @@ def test_no_label_says_who_or_what(house: House) -> None:
     assert "ann-" not in text
     found = Metrics(text).samples
     assert {name for sample in found for name in sample.labels} == {
-        "operation", "outcome", "workflow", "code", "route", "method", "status", "certain", "le"
+        "operation", "outcome", "workflow", "code", "route", "method", "status", "certain", "le", "worker"
     }  # fmt: skip
     assert all(sample.name.startswith("gateway_") for sample in found)
+
+
+def test_when_leases_were_renewed_is_told_from_the_beginning(house: House) -> None:
+    """Before any turn, and by which worker: whoever watches it sees a keeper that has ended."""
+    assert eventually(lambda: Metrics(read(house)())("gateway_leases_renewed_seconds", worker=str(os.getpid())))

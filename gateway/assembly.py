@@ -9,8 +9,7 @@ from gateway.auth import ANONYMOUS, Authenticate
 from gateway.auth.keys import KeyAuth
 from gateway.config import Settings
 from gateway.errors import ConfigurationError, GatewayError
-from gateway.metrics.provider import MeteredProvider
-from gateway.metrics.store import MeteredStore
+from gateway.metrics.meters import MeteredProvider, MeteredStore
 from gateway.model import JSON, ApiKey
 from gateway.parsing import shown_url
 from gateway.providers.base import Provider

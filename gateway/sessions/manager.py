@@ -22,9 +22,8 @@ from gateway.errors import (
 from gateway.model import Session, SessionKey, Status, TurnRecord, new_turn_id
 from gateway.sessions.codec import Codec
 from gateway.sessions.merging import Merge, put
-from gateway.sessions.queueing import take
 from gateway.sessions.store import Store
-from gateway.sessions.turn import Holdings, Turn
+from gateway.sessions.turn import Holdings, Turn, take
 from gateway.sessions.values import (
     Erasure,
     Filter,

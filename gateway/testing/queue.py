@@ -11,7 +11,7 @@ import pytest
 
 from gateway.errors import QueueFullError, ShuttingDownError, StoreUnavailableError, TurnBusyError
 from gateway.model import SessionKey, TurnRecord, TurnState, new_turn_id
-from gateway.sessions import queueing
+from gateway.sessions import turn as turns
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.values import Standing
 from gateway.testing.contract import (
@@ -172,7 +172,7 @@ class QueueContract(StoreContract):
     def test_a_release_wakes_the_next_of_its_process_without_polling(
         self, store: SessionManager, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(queueing, "POLL_SECONDS", 3600.0)
+        monkeypatch.setattr(turns, "POLL_SECONDS", 3600.0)
         waiters = Waiters(store)
         with store.turn(KEY):
             ended = [waiters.call(f"turn_{number}") for number in range(4)]

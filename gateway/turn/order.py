@@ -26,7 +26,7 @@ from gateway.errors import (
 )
 from gateway.events import Delta, Done, Held, StreamEvent, TurnEvent
 from gateway.history.items import add_items
-from gateway.metrics.turns import TurnMeter, announce
+from gateway.metrics.meters import TurnMeter, announce
 from gateway.model import JSON, Reply, Session, SessionKey, TurnRequest, TurnState, fingerprint, new_turn_id
 from gateway.providers.base import Provider, all_items
 from gateway.providers.retry import Patience
@@ -35,10 +35,9 @@ from gateway.sessions.values import KeyTakenError
 from gateway.turn.binding import bind_conversation
 from gateway.turn.evidence import Outcome
 from gateway.turn.recovery import Settler
-from gateway.turn.reply import encode_reply, end_of, reply_of
 from gateway.workflows.base import Workflow, WorkflowTurn
 from gateway.workflows.conversation import Conversation
-from gateway.workflows.responses import cancelled_outputs, output_text, pending_calls
+from gateway.workflows.responses import cancelled_outputs, encode_reply, end_of, output_text, pending_calls, reply_of
 
 log = logging.getLogger("gateway.turn")
 

@@ -14,8 +14,7 @@ from gateway.providers.base import Provider
 from gateway.providers.retry import Patience
 from gateway.sessions import SessionManager, Turn
 from gateway.turn.evidence import APPEND_SECONDS, Outcome, Verdict, examine
-from gateway.turn.reply import encode_reply, end_of
-from gateway.workflows.responses import output_text, trim_usage
+from gateway.workflows.responses import encode_reply, end_of, output_text, trim_usage
 
 log = logging.getLogger("gateway.turn")
 

@@ -10,7 +10,7 @@ from gateway.audit import audit
 from gateway.auth import ANONYMOUS, Authenticate, Principal, namespace
 from gateway.errors import ForbiddenError, InvalidRequestError, UnauthorizedError, UserMismatchError
 from gateway.model import Role
-from gateway.web.checks import checked
+from gateway.web.fields import checked
 from gateway.web.origin import check_origin, check_own_page, is_local
 from gateway.web.queries import UserQuery
 from gateway.web.requests import settings

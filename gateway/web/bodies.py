@@ -1,4 +1,4 @@
-"""What routes take in the bodies of requests. Each type checks, carries and describes itself: see `checks`."""
+"""What routes take in the bodies of requests. Each type checks, carries and describes itself: see `fields.checked`."""
 
 from __future__ import annotations
 

@@ -13,13 +13,13 @@ from gateway.model import JSON
 from gateway.providers.base import all_items
 from gateway.web.access import owner
 from gateway.web.bodies import AddItems
-from gateway.web.handlers import serve
 from gateway.web.lookup import erasing_budget, key_of, readable_session_of
 from gateway.web.posted_items import parse_items
 from gateway.web.queries import ItemsQuery, TranscriptQuery
 from gateway.web.reference import history as routes
 from gateway.web.replies import ClearedItems, RemovedItem
 from gateway.web.requests import gateway, json_reply
+from gateway.web.routes import serve
 
 blueprint = Blueprint("history", __name__)
 

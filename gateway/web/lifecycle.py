@@ -11,10 +11,10 @@ from gateway.lifecycle.sessions import rename as rename_session
 from gateway.lifecycle.sessions import reset as reset_session
 from gateway.web.access import audited, owner
 from gateway.web.bodies import Fork, Rename, Reset
-from gateway.web.handlers import serve
 from gateway.web.lookup import erasing_budget, key_of
 from gateway.web.reference import sessions as routes
 from gateway.web.requests import gateway
+from gateway.web.routes import serve
 from gateway.web.sessions import eraser, session_reply
 
 blueprint = Blueprint("lifecycle", __name__)

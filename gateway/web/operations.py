@@ -13,10 +13,10 @@ from gateway.errors import GatewayError, NotFoundError
 from gateway.metrics import series
 from gateway.web.access import COOKIE, authenticate, is_operator
 from gateway.web.bodies import Login
-from gateway.web.handlers import serve
 from gateway.web.reference import operations as routes
 from gateway.web.replies import Health, Ready
 from gateway.web.requests import json_reply, settings
+from gateway.web.routes import serve
 
 blueprint = Blueprint("operations", __name__)
 

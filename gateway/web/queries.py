@@ -1,5 +1,5 @@
 """What routes take beside a body: the parameters of addresses, and headers. Each type checks, carries and describes
-itself: see `checks`."""
+itself: see `fields.checked`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from werkzeug.http import parse_etags
 
 from gateway.errors import InvalidRequestError, VersionMismatchError
 from gateway.model import JSON, Session, Status, parse_time
-from gateway.web.checks import checked
 from gateway.web.fields import (
     Asked,
     Cursor,
@@ -26,6 +25,7 @@ from gateway.web.fields import (
     Time,
     UserId,
     check_printable,
+    checked,
 )
 
 T = TypeVar("T", bound=Asked)

@@ -18,11 +18,11 @@ from gateway.sessions import Filter
 from gateway.web.access import audited, own_namespace, owner
 from gateway.web.bodies import EditSession, MakeSession
 from gateway.web.fields import given
-from gateway.web.handlers import serve
 from gateway.web.lookup import erasing_budget, key_of, list_of, namespaces_of, session_of
 from gateway.web.queries import EraseQuery, SessionsQuery, UserQuery, VersionHeaders
 from gateway.web.reference import sessions as routes
 from gateway.web.requests import gateway, json_reply
+from gateway.web.routes import serve
 
 blueprint = Blueprint("sessions", __name__)
 

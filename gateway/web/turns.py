@@ -7,11 +7,11 @@ from flask import Blueprint, Response
 from gateway.errors import GatewayError, NotFoundError, TurnLostError
 from gateway.model import ANSWERED, JSON, TurnRecord
 from gateway.turn.recovery import Settled
-from gateway.web.handlers import serve
 from gateway.web.lookup import readable_session_of
 from gateway.web.queries import TurnsQuery
 from gateway.web.reference import turns as routes
 from gateway.web.requests import gateway, json_reply
+from gateway.web.routes import serve
 
 blueprint = Blueprint("turns", __name__)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from gateway.model import JSON, TurnRequest
-from gateway.turn.reply import reply_of
 from gateway.web.access import own_namespace, owner
 from gateway.web.bodies import Workflow
-from gateway.web.handlers import serve
 from gateway.web.limits import take_slot
 from gateway.web.posted_items import parse_items
 from gateway.web.queries import TurnHeaders
 from gateway.web.reference import turns as routes
 from gateway.web.requests import gateway, json_reply, readers
+from gateway.web.routes import serve
 from gateway.web.sse import event_stream
+from gateway.workflows.responses import reply_of
 
 blueprint = Blueprint("workflow", __name__)
 

@@ -24,7 +24,7 @@ from gateway.errors import (
     ProviderUnavailableError,
     UnreadableAnswerError,
 )
-from gateway.metrics.provider import MeteredProvider
+from gateway.metrics.meters import MeteredProvider
 from gateway.providers import transport
 from gateway.providers.openai import OpenAIProvider
 from gateway.providers.retry import Patience

@@ -6,9 +6,9 @@ from flask import Blueprint, Response, render_template, request
 
 from gateway.errors import NotFoundError
 from gateway.web.console.files import static_files
-from gateway.web.handlers import serve
 from gateway.web.requests import settings, unless_kept
 from gateway.web.routes import page as page_at
+from gateway.web.routes import serve
 from gateway.web.security_headers import guard
 
 blueprint = Blueprint("console", __name__, template_folder="templates")

@@ -11,10 +11,9 @@ from flask import Blueprint, Response, current_app, render_template
 
 from gateway.model import JSON
 from gateway.web.console.files import static_files
-from gateway.web.handlers import serve
 from gateway.web.reference import operations as routes
 from gateway.web.requests import settings, unless_kept
-from gateway.web.routes import page
+from gateway.web.routes import page, serve
 from gateway.web.security_headers import guard
 
 blueprint = Blueprint("api", __name__, template_folder="templates")

@@ -11,12 +11,12 @@ from gateway.model import Session, SessionKey, new_session_id, parse_session_id
 from gateway.web import account_ids, wall
 from gateway.web.access import audited, own_namespace, owner
 from gateway.web.bodies import CreateConversation, EditConversation
-from gateway.web.handlers import serve
 from gateway.web.lookup import erasing_budget
 from gateway.web.openai_objects import Conversation, ConversationList, DeletedConversation
 from gateway.web.queries import ConversationsQuery
 from gateway.web.reference import v1 as routes
 from gateway.web.requests import gateway, json_reply
+from gateway.web.routes import serve
 from gateway.web.sessions import eraser
 
 blueprint = Blueprint("conversations", __name__)

@@ -12,11 +12,11 @@ from gateway.providers.retry import Patience
 from gateway.web import account_ids, wall
 from gateway.web.access import own_namespace, owner
 from gateway.web.bodies import AddConversationItems
-from gateway.web.handlers import serve
 from gateway.web.queries import ConversationItemsQuery, IncludeQuery, LostHeaders
 from gateway.web.reference import v1 as routes
 from gateway.web.replies import ItemList
 from gateway.web.requests import gateway, json_reply
+from gateway.web.routes import serve
 from gateway.web.v1.conversations import session_of, shown
 from gateway.web.v1.names import speak_of
 

@@ -23,12 +23,12 @@ from gateway.turn import Gateway
 from gateway.web import account_ids, wall
 from gateway.web.access import own_namespace
 from gateway.web.bodies import CreateResponse
-from gateway.web.handlers import serve
 from gateway.web.limits import take_slot
 from gateway.web.openai_objects import DeletedResponse
 from gateway.web.queries import IncludeQuery, ResponseHeaders
 from gateway.web.reference import v1 as routes
 from gateway.web.requests import gateway, json_reply, readers
+from gateway.web.routes import serve
 from gateway.web.v1.names import speak_of
 from gateway.web.v1.session_turn import SessionTurn
 from gateway.web.v1.streams import event_stream

@@ -23,8 +23,7 @@ from gateway.web.bodies import (
     Reset,
     Workflow,
 )
-from gateway.web.checks import checked
-from gateway.web.fields import MOST_ITEMS, Asked
+from gateway.web.fields import MOST_ITEMS, Asked, checked
 from gateway.web.queries import (
     ConversationItemsQuery,
     ConversationsQuery,

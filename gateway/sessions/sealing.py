@@ -46,7 +46,7 @@ class Sealing:
     def seal(self, key: SessionKey, name: str, value: JSON) -> str:
         """The text that a store keeps of the session's field `name`: one for equal values, unless it is encrypted."""
         if self._fernet is None or not value:
-            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+            return orjson.dumps(value).decode()
         return self._fernet.encrypt(orjson.dumps([*key, name, value])).decode()
 
     def unseal(self, key: SessionKey, name: str, text: str) -> JSON:

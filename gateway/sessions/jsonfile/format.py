@@ -268,7 +268,7 @@ class _Fields(NamedTuple):
         if isinstance(value, str) and is_sealed(value):
             return value
         value = self(name, dict, default={})
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if value else "{}"
+        return orjson.dumps(value).decode() if value else "{}"
 
 
 def _kind(value: object) -> str:

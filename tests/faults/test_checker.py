@@ -162,6 +162,12 @@ def an_orphan_of_whose_loss_nobody_heard(history: History) -> None:
     history.made[1] = replace(history.made[1], answered=False)
 
 
+def an_orphan_of_a_gateway_that_was_not_the_one_paused(history: History) -> None:
+    an_orphan(history)
+    history.disturbances.append(Disturbance("pause", "another", 0, 2))
+    history.logs["gw"] = ["a conversation may be an orphan at the provider: the answer with its id was lost"]
+
+
 def an_internal_error(history: History) -> None:
     history.messages.append(
         Message("ann-2", "ann", "room", attempts=[Attempt("gw", 7, 8, Outcome.UNKNOWN, 500, "internal_error")])
@@ -196,6 +202,7 @@ BREACHES: list[tuple[Spoil, str]] = [
     (an_orphan, "no_silent_orphans"),
     (an_orphan_long_before_a_kill, "no_silent_orphans"),
     (an_orphan_of_whose_loss_nobody_heard, "no_silent_orphans"),
+    (an_orphan_of_a_gateway_that_was_not_the_one_paused, "no_silent_orphans"),
     (an_internal_error, "no_defects"),
     (a_traceback, "no_defects"),
 ]
@@ -217,6 +224,14 @@ def test_every_rule_can_fail() -> None:
 
 def test_a_good_history_has_none() -> None:
     assert check(good()) == []
+
+
+def test_a_paused_gateway_may_miss_an_answer_that_was_given_and_says_so() -> None:
+    history = good()
+    an_orphan(history)
+    history.disturbances.append(Disturbance("pause", "gw", 0, 2))
+    history.logs["gw"] = ["a conversation may be an orphan at the provider: the answer with its id was lost"]
+    assert check(history) == []
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,8 @@ def no_silent_orphans(history: History) -> Iterator[str]:
         if replaced and generations[made.session_id, made.generation] == 1:
             # Bound once, and lost before anybody was told of it.
             continue
-        if not made.answered and unnamed:
+        # A gateway that stands still does not hear the answer in time, though it was given.
+        if unnamed and (not made.answered or _was_paused(history, made)):
             unnamed -= 1
             continue
         if not _was_killed(history, made):
@@ -196,6 +197,15 @@ def _was_killed(history: History, made: Made) -> bool:
         disturbance.kind in ("kill", "terminate")
         and disturbance.gateway == made.gateway
         and made.at - 1 <= disturbance.begun <= made.at + KILL_SECONDS
+        for disturbance in history.disturbances
+    )
+
+
+def _was_paused(history: History, made: Made) -> bool:
+    return any(
+        disturbance.kind == "pause"
+        and disturbance.gateway == made.gateway
+        and disturbance.begun <= made.at <= disturbance.ended
         for disturbance in history.disturbances
     )
 

@@ -51,6 +51,8 @@ def test_the_numbers_of_all_workers_add_up_and_outlive_them(
         held = [clients.start(gateway.turn, session_id, "wait") for session_id in ("ann", "bob", "bob")]
         eventually(lambda: read(gateway)("gateway_turns_under_way") == 2)
         eventually(lambda: read(gateway)("gateway_turns_waiting") == 1)
+        # A turn is under way before it has asked; a fault that nobody met would be the next gateway's.
+        eventually(lambda: upstream.seen()["waiting"] == 2)
         workers = workers_with_turns(gateway)
         for worker in workers:
             os.kill(worker, signal.SIGKILL)

@@ -11,8 +11,7 @@ from gateway.errors import ConfigurationError, StoreUnavailableError
 from gateway.model import SessionKey
 from gateway.sessions import open_sessions
 from gateway.sessions.redis import RedisStore
-from gateway.sessions.redis.connect import explain_server, open_client
-from gateway.sessions.redis.layout import STATEMENT
+from gateway.sessions.redis.connect import STATEMENT, explain_server, open_client
 from tests.harness.servers import ClusterNode, Sentinel, TcpProxy, Valkey
 
 MAKE = Callable[[str], Any]

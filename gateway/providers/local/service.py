@@ -7,7 +7,9 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
+from gateway.errors import ConfigurationError
 from gateway.providers.base import StreamEvent
+from gateway.providers.local.chat_model import ChatModel
 from gateway.providers.local.checks import (
     check_json,
     parse_conversation_id,
@@ -17,13 +19,14 @@ from gateway.providers.local.checks import (
     parse_posted_items,
 )
 from gateway.providers.local.database import ConversationDatabase
+from gateway.providers.local.demo import DemoModel
 from gateway.providers.local.events import EventWriter
 from gateway.providers.local.items import parse_item
 from gateway.providers.local.keeper import Keeper
 from gateway.providers.local.log import ConversationLog, Run
-from gateway.providers.local.models import ModelRequest
-from gateway.providers.local.opening import open_model
+from gateway.providers.local.models import Model, ModelRequest
 from gateway.providers.local.request import parse_request
+from gateway.providers.local.responses_model import ResponsesModel
 from gateway.providers.local.wire import (
     JSON,
     WireError,
@@ -221,3 +224,14 @@ def _response_id(text: str) -> str:
 
 def _parse_items(posted: list[Any]) -> list[JSON]:
     return [parse_item(item, f"items[{index}]") for index, item in enumerate(posted)]
+
+
+def open_model(url: str | None, api: str, *, timeout_seconds: float, default_model: str) -> Model:
+    """The server at `url`, spoken to in `api`; without one the built-in demo."""
+    if url is None:
+        return DemoModel(default_model)
+    if api == "responses":
+        return ResponsesModel(url, timeout_seconds=timeout_seconds)
+    if api == "chat":
+        return ChatModel(url, timeout_seconds=timeout_seconds)
+    raise ConfigurationError(f"The local provider's model API is 'responses' or 'chat', not {api!r}.")

@@ -12,8 +12,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError, Re
 
 from gateway.errors import ConfigurationError, StoreUnavailableError
 from gateway.line import Line
-from gateway.sessions.redis.connect import explain_refusal, explain_server
-from gateway.sessions.redis.layout import STATEMENT, explain_layout
+from gateway.sessions.redis.connect import STATEMENT, explain_layout, explain_refusal, explain_server
 from gateway.sessions.redis.scripts import Command, load_scripts
 
 CONNECTION_WAIT_SECONDS = 10.0

@@ -62,7 +62,8 @@ class Settler:
         """The end of the turn that has the idempotency key, waited for while it runs. None: it did not take place,
         and the key is free."""
         if record.state is TurnState.LOST:
-            raise TurnLostError()
+            erased = "The turn with this Idempotency-Key took place, and was erased since."
+            raise TurnLostError(erased if not record.session_id else None)
         while True:
             found = self.settled(record.key, record.turn_id, patience)
             if found is None or (found.record.state is TurnState.FAILED and found.record.idempotency_key is None):

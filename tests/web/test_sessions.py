@@ -1,5 +1,7 @@
 """The life of a session, on every store and with both providers."""
 
+import pytest
+
 from gateway.errors import ProviderError, ProviderUnavailableError, TurnLostError
 from gateway.lifecycle.bulk import Skipped, purge
 from gateway.lifecycle.erasures import Receipt, Unfinished
@@ -377,3 +379,20 @@ def test_first_items_that_fail_leave_nothing(anywhere: House) -> None:
     assert anywhere.ids() == []
     calls = anywhere.provider.calls
     assert calls.count("create_conversation") == calls.count("delete_conversation") == 1
+
+
+@pytest.mark.parametrize("end", ["reset", "erase"])
+def test_a_key_outlives_the_conversation_that_its_turn_was_in(anywhere: House, end: str) -> None:
+    house = anywhere
+    body = {"session_id": "s1", "input_as_text": "once"}
+    house.ask("POST", "/workflow", body, Idempotency_Key="key-1")
+    if end == "reset":
+        house.post("/sessions/s1/reset", {})
+    else:
+        house.delete("/sessions/s1")
+    again = house.ask("POST", "/workflow", body, Idempotency_Key="key-1")
+    assert (again.status_code, again.json["error"]["code"]) == (409, "turn_lost")
+    assert "erased since" in again.json["error"]["message"]
+    other = house.ask("POST", "/workflow", {**body, "input_as_text": "another"}, Idempotency_Key="key-1")
+    assert other.json["error"]["code"] == "idempotency_key_reused"
+    assert house.ids() == (["s1"] if end == "reset" else [])

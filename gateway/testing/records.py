@@ -8,7 +8,7 @@ from gateway.errors import StoreUnavailableError
 from gateway.model import SessionKey, TurnRecord, TurnState
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.values import Use
-from gateway.testing.contract import KEY, StoreContract, make_session, run_turn
+from gateway.testing.contract import KEY, SHORT_LEASE_SECONDS, OpenStore, StoreContract, make_session, run_turn
 
 
 class RecordsContract(StoreContract):
@@ -64,6 +64,27 @@ class RecordsContract(StoreContract):
         assert store.get(KEY) == session
         found = store.turn_record(KEY, record.turn_id)
         assert found == record
+
+    def test_a_finish_that_nobody_takes_is_given_up_after_a_lease_and_in_doubt(
+        self, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also on a store whose tickets can be renewed meanwhile, as those beside a file that is spoilt."""
+        store = open_store(lease_seconds=SHORT_LEASE_SECONDS)
+        make_session(store)
+
+        def refuse(record: TurnRecord, use: Use | None) -> None:
+            raise StoreUnavailableError()
+
+        with store.turn(KEY) as turn:
+            turn.begin()
+            with monkeypatch.context() as patch:
+                patch.setattr(store.store.records, "finish", refuse)
+                with pytest.raises(StoreUnavailableError) as caught:
+                    turn.finish(TurnState.COMPLETED)
+            assert caught.value.in_doubt
+            assert store.leases.may_live(turn.record.turn_id)
+        with store.turn(KEY, wait_seconds=0):
+            pass
 
     @pytest.mark.parametrize("written", [False, True], ids=["before it was written", "after it was written"])
     def test_a_finish_outlasts_a_store_that_is_away_for_a_moment(

@@ -8,7 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gateway.errors import StoreUnavailableError
+from gateway.liveness import uptime_us
 from gateway.web.operations import REMEMBERED_SECONDS, Readiness
+from tests.harness.app import House, key
+from tests.harness.support import eventually
 
 
 class World:
@@ -80,3 +83,14 @@ def test_the_first_answer_is_waited_for(world: World, readiness: Readiness) -> N
         world.open.set()
         assert all(isinstance(each.exception(30), StoreUnavailableError) for each in asking)
     assert world.looks == 1
+
+
+def test_a_worker_whose_leases_are_not_renewed_is_not_ready(house: House) -> None:
+    assert house.ask("GET", "/readyz").status_code == 200
+    lease_us = round(house.sessions.leases.lease_seconds * 1e6)
+    house.sessions.leases.add(key("s1"), "turn_stuck", since=uptime_us() - 2 * lease_us)
+    told = eventually(lambda: (answer := house.ask("GET", "/readyz")).status_code == 503 and answer.json)
+    assert told["error"]["code"] == "store_unavailable"
+    assert "leases" in told["error"]["message"]
+    house.sessions.leases.remove("turn_stuck")
+    eventually(lambda: house.ask("GET", "/readyz").status_code == 200)

@@ -116,8 +116,9 @@ def test_each_step_keeps_to_one_slot_of_a_cluster() -> None:
         terms = Terms(erase_expired=True, clock=clock)
         with SessionManager(RedisStore(client, keys=keys, terms=terms), lifetime=Lifetime(600.0)) as store:
             turn_id = run_turn(store, idempotency_key="key")
-            with store.turn(KEY) as turn, pytest.raises(TurnBusyError), store.turn(KEY, wait_seconds=0.01):
+            with store.turn(KEY) as turn, pytest.raises(TurnBusyError), store.turn(KEY, wait_seconds=0):
                 pass
+            assert store.store.tickets.poll(KEY, turn.record.turn_id) is None
             store.store.tickets.renew([(KEY, turn_id)])
             store.settle(turn.record)
             store.update(KEY, data={"a": 1})

@@ -1,27 +1,27 @@
-"""A store of one's own keeps the contract, as whoever writes one would find out."""
+"""A store of one's own keeps the whole contract, as whoever writes one would find out."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from examples.own_store import open_dict
+from examples.own_store import open_folder
 from gateway.sessions import SessionManager, Terms
-from gateway.testing import OneProcessContract
-from gateway.testing.contract import OpenStore
+from gateway.testing import SessionManagerContract, StoreAddress
 
 
-class TestOwnStore(OneProcessContract):
+def open_own(url: str, **options: Any) -> SessionManager:
+    prefix = options.pop("prefix")
+    terms = {name: options.pop(name) for name in ("lease_seconds", "erase_expired", "clock") if name in options}
+    return SessionManager(open_folder(url, prefix=prefix, terms=Terms(**terms)), **options)
+
+
+@pytest.mark.slow
+class TestOwnStore(SessionManagerContract):
+    listed_sessions = 1_000
+
     @pytest.fixture
-    def open_store(self) -> Iterator[OpenStore]:
-        store = None
-
-        def open_again(**options: Any) -> SessionManager:
-            nonlocal store
-            terms = {name: options.pop(name) for name in ("lease_seconds", "erase_expired", "clock") if name in options}
-            store = store or open_dict("dict:", prefix="", terms=Terms(**terms))
-            return stack.enter_context(SessionManager(store, **{"queue_limit": 1000, **options}))
-
-        with ExitStack() as stack:
-            yield open_again
+    def address(self, tmp_path: Path) -> StoreAddress:
+        return StoreAddress(
+            f"folder:{tmp_path / 'sessions'}", opener=f"{__name__}:open_own", frees_dead_processes_at_once=True
+        )

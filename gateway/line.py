@@ -26,35 +26,39 @@ class Line:
     @contextmanager
     def place(self, timeout_seconds: float, *, urgent: bool = False) -> Iterator[None]:
         """Holds one of the places; `urgent` is let in next. `StoreUnavailableError` when none came free in time."""
-        if not self._enter(timeout_seconds, urgent):
-            raise StoreUnavailableError("All connections to the store are in use.", retry_after=1)
+        self.enter(timeout_seconds, urgent=urgent)
         try:
             yield
         finally:
-            self._hand_over()
+            self.leave()
 
-    def _enter(self, timeout_seconds: float, urgent: bool) -> bool:
+    def enter(self, timeout_seconds: float, *, urgent: bool = False) -> None:
+        """The same in two halves, for whoever counts microseconds: who has entered leaves."""
         with self._guard:
             # Nobody waits while a place is free: who comes now passes nobody.
             if self._free:
                 self._free -= 1
-                return True
+                return
             gate = threading.Lock()
             gate.acquire()
             if urgent:
                 self._waiting.appendleft(gate)
             else:
                 self._waiting.append(gate)
+        if not self._wait(gate, timeout_seconds):
+            raise StoreUnavailableError("All connections to the store are in use.", retry_after=1)
+
+    def _wait(self, gate: threading.Lock, timeout_seconds: float) -> bool:
         try:
             came = gate.acquire(timeout=timeout_seconds)
         except BaseException:
             # Killed while it waited: a place that was handed over at this moment goes to the next.
-            if not self._leave(gate):
-                self._hand_over()
+            if not self._give_up(gate):
+                self.leave()
             raise
-        return came or not self._leave(gate)
+        return came or not self._give_up(gate)
 
-    def _leave(self, gate: threading.Lock) -> bool:
+    def _give_up(self, gate: threading.Lock) -> bool:
         """Stops waiting; False when a place was handed over just before."""
         with self._guard:
             if gate in self._waiting:
@@ -62,7 +66,8 @@ class Line:
                 return True
             return False
 
-    def _hand_over(self) -> None:
+    def leave(self) -> None:
+        """The place is the next one's."""
         with self._guard:
             if self._waiting:
                 self._waiting.popleft().release()

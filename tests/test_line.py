@@ -84,7 +84,7 @@ def test_who_waits_too_long_is_told_when_to_come_again_and_leaves_no_hole() -> N
 
 def test_a_place_that_comes_at_the_last_moment_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """The holder leaves between the end of the wait and the moment at which the one who waited says so."""
-    line, leave = Line(1), Line._leave
+    line, leave = Line(1), Line._give_up
     held = line.place(1)
     held.__enter__()
 
@@ -92,7 +92,7 @@ def test_a_place_that_comes_at_the_last_moment_is_taken(monkeypatch: pytest.Monk
         held.__exit__(None, None, None)
         return leave(line, gate)
 
-    monkeypatch.setattr(Line, "_leave", left_just_before)
+    monkeypatch.setattr(Line, "_give_up", left_just_before)
     with line.place(0.01):
         assert held_at_once(line, 1) == 0
     assert held_at_once(line, 10) == 1

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import exc as sql_errors
 
+from gateway.database.connections import Borrowed
 from gateway.database.drivers import WAIT_SECONDS
-from gateway.database.errors import AgainError, is_read_only, translated
+from gateway.database.errors import AgainError, is_read_only
 from gateway.database.errors import CollisionError as CollisionError
 from gateway.database.sqlite import empty_log
 from gateway.errors import StoreUnavailableError
@@ -120,12 +121,9 @@ class Database:
 
         return self._repeated(attempt, repeat=repeat)
 
-    @contextmanager
-    def connection(self, *, urgent: bool = False) -> Iterator[sa.Connection]:
+    def connection(self, *, urgent: bool = False) -> AbstractContextManager[sa.Connection]:
         """A connection for reading: its statements see what is there at their moment, each by itself."""
-        place = nullcontext() if urgent else self._connections.place(WAIT_SECONDS)
-        with translated(), place, self.engine.connect() as connection:
-            yield connection
+        return Borrowed(self.engine, None if urgent else self._connections)
 
     @contextmanager
     def transaction(self, *, lasting: bool = True, urgent: bool = False) -> Iterator[sa.Connection]:

@@ -37,15 +37,6 @@ class AgainError(StoreUnavailableError):
         self.undone = undone
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """The database's errors as the store's."""
-    try:
-        yield
-    except sql_errors.SQLAlchemyError as exc:
-        raise _translate(exc) from exc
-
-
 def is_read_only(exc: BaseException) -> bool:
     """Whether the server takes no writes (any more): after a failover it may have become a standby."""
     return bool(_READ_ONLY & _codes(exc))
@@ -62,7 +53,8 @@ def explained(where: str, url: sa.URL) -> Iterator[None]:
         raise _explain(exc.__cause__ if hidden and exc.__cause__ else exc, where, url) from exc
 
 
-def _translate(exc: sql_errors.SQLAlchemyError) -> Exception:
+def translate(exc: sql_errors.SQLAlchemyError) -> Exception:
+    """The store's error for the database's."""
     if isinstance(exc, sql_errors.IntegrityError):
         return CollisionError()
     if isinstance(exc, sql_errors.DataError):

@@ -24,14 +24,17 @@ class PatientConnection(psycopg.Connection[Any]):
 
     def _answered(self, steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
         """The steps, as long as the server has its part in them."""
-        heard_at, ready = time.monotonic(), None
+        silent_since: float | None = None
+        ready = None
         try:
             while True:
                 # Whoever waits sends what the socket is ready for; every tenth of a second that is nothing.
                 ready = yield steps.send(ready)
                 if ready:
-                    heard_at = time.monotonic()
-                elif time.monotonic() - heard_at > ANSWER_SECONDS:
+                    silent_since = None
+                elif silent_since is None:
+                    silent_since = time.monotonic()
+                elif time.monotonic() - silent_since > ANSWER_SECONDS:
                     # Its answer may still come, and would be taken for that to another question.
                     self.pgconn.finish()
                     raise psycopg.OperationalError(f"the server has not answered for {ANSWER_SECONDS:g} s")

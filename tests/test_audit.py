@@ -36,6 +36,7 @@ def test_every_deed_leaves_one_line(open_house: OpenHouse, file: Path) -> None:
     deeds = [
         (("POST", "/sessions/one/fork", {"session_id": "copy"}), "session_forked"),
         (("POST", "/sessions/one/rename", {"session_id": "new"}), "session_renamed"),
+        (("POST", "/sessions/new/reset", {}), "session_reset"),
         (("DELETE", "/sessions/new", None), "session_erased"),
         (("DELETE", "/v1/conversations/copy", None), "session_erased"),
         (("DELETE", "/sessions/two?keep_conversation=true", None), "session_forgotten"),
@@ -55,6 +56,7 @@ def test_every_deed_leaves_one_line(open_house: OpenHouse, file: Path) -> None:
     assert [(line["audit"], line["principal"], line["request_id"], line["outcome"]) for line in lines] == expected
     assert lines[1]["session_id"] == "one"
     assert lines[1]["renamed"] == "new"
+    assert (lines[2]["session_id"], lines[2]["old_conversation"]) == ("new", "erased")
     assert lines[0]["namespace"] == "acme/ann"
     assert lines[-1]["address"] == "192.0.2.1"
     written = file.read_text()

@@ -72,12 +72,14 @@ def reset(
     from gateway.lifecycle.sessions import reset as done
 
     settings = read_settings(GATEWAY_STORE=store)
+    open_audit(settings)
     if not keep_old:
         tell_where(settings)
         ask(f"Erase what was said in {session_id} so far? It cannot be undone.", yes=yes)
     key = SessionKey(tenant, session_id)
     with opened_eraser(settings) as eraser:
         session, copied, became = done(eraser, key, keep_history=keep_history, erase_old=not keep_old)
+    audited("session_reset", namespace=tenant, session_id=session_id, old_conversation=became)
     if as_json:
         print_json({**encode_session(session), **asdict(copied), "old_conversation": became})
         return

@@ -31,6 +31,7 @@ def reset(session_id: str, body: Reset) -> Response:
         erase_old=body.erase_old,
         budget=erasing_budget(),
     )
+    audited("session_reset", session_id, old_conversation=done.old_conversation)
     return session_reply(done.session, **asdict(done.copied), old_conversation=done.old_conversation)
 
 

@@ -28,9 +28,11 @@ def test_a_reset_begins_a_new_conversation_and_says_what_became_of_the_old_one(i
     assert shown(inside, "alice")["conversation_id"] == old
     done = orjson.loads(inside.well("sessions", "reset", "alice", "--keep-history", "--yes", "--json"))
     assert (done["generation"], done["items_copied"], done["old_conversation"]) == (2, 2, "erased")
-    kept = inside.well("sessions", "reset", "alice", "--keep-old")
-    assert kept.endswith("The old one is kept.\n")
-    assert "with" not in kept
+    kept = inside("sessions", "reset", "alice", "--keep-old")
+    assert kept.stdout.endswith("The old one is kept.\n")
+    assert "with" not in kept.stdout
+    line = orjson.loads(kept.stderr.splitlines()[-1])
+    assert (line["audit"], line["session_id"], line["old_conversation"]) == ("session_reset", "alice", "kept")
 
 
 def test_a_fork_is_a_second_session_with_the_same_history(inside: Inside):

@@ -103,7 +103,7 @@ def refuses(port: int) -> bool:
 
 def test_a_failed_start_shows_the_log() -> None:
     class Broken(Valkey):
-        def command(self) -> list[str]:  # type: ignore[override]
+        def command(self) -> list[str]:
             return [str(self.binary), "--no-such-option", "1"]
 
     server: Server = Broken()
@@ -355,7 +355,7 @@ def test_every_store_has_an_address(store_address: StoreAddress) -> None:
     assert store_address.url.split(":")[0] in {"memory", "json", "sqlite", "postgresql", "mysql", "redis"}
 
 
-def test_addresses_of_one_kind_differ(make_store_address) -> None:  # type: ignore[no-untyped-def]
+def test_addresses_of_one_kind_differ(make_store_address) -> None:
     first, second = make_store_address("valkey"), make_store_address("valkey")
     assert (first.url, first.prefix) != (second.url, second.prefix)
 

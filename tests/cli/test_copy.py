@@ -25,7 +25,7 @@ def records(path: Path) -> dict[str, object]:
 def put(url: str, **changes: object) -> Session:
     """A session in the store at `url`."""
     fields = {"conversation_id": "conv_theirs", "created_at": 1, "last_used": 2, **changes}
-    session = Session(tenant="", session_id="user_00000", **fields)  # type: ignore[arg-type]
+    session = Session(tenant="", session_id="user_00000", **fields)
     with open_sessions(url) as store:
         store.put([session], replace=True)
     return session

@@ -58,7 +58,7 @@ def test_a_rename_keeps_the_conversation_and_needs_no_provider(inside: Inside):
     assert (line["audit"], line["session_id"], line["renamed"]) == ("session_renamed", "alice", "bob")
     after = shown(inside, "bob")
     assert (after["conversation_id"], after["user_id"]) == (before["conversation_id"], "u")
-    assert len(after["latest_turns"]) == 1  # type: ignore[arg-type]
+    assert len(after["latest_turns"]) == 1
 
 
 @pytest.mark.parametrize("words", [("reset", "nobody", "--yes"), ("fork", "nobody"), ("rename", "nobody", "bob")])

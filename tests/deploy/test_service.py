@@ -19,7 +19,7 @@ INSTALLED = "/opt/gateway/bin/gateway"
 def service() -> dict[str, str]:
     """The unit's [Service], of what is given several times the last."""
     parser = configparser.RawConfigParser(strict=False)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.optionxform = str
     parser.read(UNIT)
     return dict(parser["Service"])
 

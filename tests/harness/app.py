@@ -72,7 +72,7 @@ class House:
     def __init__(self, sessions: SessionManager, provider: Provider, **settings: Any) -> None:
         self.provider = FaultyProvider(provider)
         chosen = Settings(**{"model": "demo", **settings})
-        self.app: GatewayApp = create_app(chosen, sessions, self.provider)  # type: ignore[arg-type]
+        self.app: GatewayApp = create_app(chosen, sessions, self.provider)
         # Rounds are the tests' own to call.
         self.app.sweeper.stop()
         self.sessions = sessions

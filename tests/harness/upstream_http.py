@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
             head.update(status=status, headers=headers)
 
-        body = self.server.app(self._environ(), start_response)  # type: ignore[attr-defined]
+        body = self.server.app(self._environ(), start_response)
         sized = False
         try:
             for number, data in enumerate(body):

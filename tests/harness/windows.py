@@ -135,7 +135,7 @@ class Window:
         """In light and, where only the colours differ, in dark."""
         found = []
         for scheme, options in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            self.page.emulate_media(color_scheme=scheme)
             for each in Axe().run(self.page, options={"resultTypes": ["violations"], **options}).response["violations"]:
                 found.append(f"{scheme}: {each['id']}: {[node['html'][:160] for node in each['nodes']]}")
         return found

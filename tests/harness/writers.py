@@ -24,7 +24,7 @@ ALICE = SessionKey("", "alice")
 def session(session_id: str, **fields: object) -> StoredSession:
     active = (None, Status.ACTIVE, None, "{}", "{}", 1, 0)
     made = StoredSession("", session_id, f"conv_{session_id}", 1_000, 2_000, *active)
-    return replace(made, **fields)  # type: ignore[arg-type]
+    return replace(made, **fields)
 
 
 def put(*names: str) -> Callable[[Draft], None]:

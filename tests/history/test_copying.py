@@ -41,7 +41,7 @@ def copy(provider: FaultyProvider, *items: JSON) -> tuple[Copied, list[str]]:
     for start in range(0, len(items), 20):
         provider.behind.add_items(source, items[start : start + 20])
     target = provider.behind.create_conversation(metadata={})["id"]
-    copied = copy_history(provider, source, target)  # type: ignore[arg-type]
+    copied = copy_history(provider, source, target)
     return copied, [_name(item) for item in all_items(provider.behind, target)]
 
 

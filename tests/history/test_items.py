@@ -37,39 +37,39 @@ class Shelf:
 
 def test_a_listing_that_lags_behind_ends_all_the_same() -> None:
     shelf = Shelf(5)
-    assert list(each_removed(shelf, "conv_1")) == [f"msg_{number}" for number in (4, 3, 2, 1, 0)]  # type: ignore[arg-type]
+    assert list(each_removed(shelf, "conv_1")) == [f"msg_{number}" for number in (4, 3, 2, 1, 0)]
     assert not shelf.there
 
 
 def test_what_somebody_else_removed_is_not_counted() -> None:
     shelf = Shelf(5)
     shelf.there.remove("msg_2")
-    assert clear_items(shelf, "conv_1") == (4, True)  # type: ignore[arg-type]
+    assert clear_items(shelf, "conv_1") == (4, True)
 
 
 def test_clearing_ends_with_its_budget() -> None:
     shelf = Shelf(5)
-    assert clear_items(shelf, "conv_1", Patience(0)) == (1, False)  # type: ignore[arg-type]
-    assert clear_items(shelf, "conv_1", Patience(30)) == (4, True)  # type: ignore[arg-type]
+    assert clear_items(shelf, "conv_1", Patience(0)) == (1, False)
+    assert clear_items(shelf, "conv_1", Patience(30)) == (4, True)
 
 
 def test_a_conversation_that_is_gone_is_not_taken_for_an_empty_one() -> None:
     shelf = Shelf(2)
     shelf.refusals = [ConversationGoneError()]
     with pytest.raises(ConversationGoneError) as gone:
-        clear_items(shelf, "conv_1")  # type: ignore[arg-type]
+        clear_items(shelf, "conv_1")
     assert gone.value.details["items_deleted"] == 0
 
 
 def test_a_passing_refusal_is_waited_out_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
     shelf = Shelf(1)
     shelf.refusals = [ConversationLockedError()]
-    assert clear_items(shelf, "conv_1") == (1, True)  # type: ignore[arg-type]
+    assert clear_items(shelf, "conv_1") == (1, True)
     monkeypatch.setattr(history, "RETRY_SECONDS", 0)
     shelf = Shelf(1)
     shelf.refusals = [ConversationLockedError()]
     with pytest.raises(ConversationLockedError):
-        clear_items(shelf, "conv_1")  # type: ignore[arg-type]
+        clear_items(shelf, "conv_1")
 
 
 @pytest.mark.parametrize("value", ["", ".", "..", "a/b", "a%2Fb", "a b", "x" * 129, "msg_1\n"])

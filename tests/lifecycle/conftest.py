@@ -32,7 +32,7 @@ def store(clock: Clock) -> Any:
 
 @pytest.fixture
 def eraser(store: SessionManager, graveyard: Graveyard) -> Eraser:
-    return Eraser(store, graveyard)  # type: ignore[arg-type]
+    return Eraser(store, graveyard)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ ANN = SessionKey("", "ann")
 @pytest.fixture
 def eraser(store: SessionManager, graveyard: Graveyard) -> Eraser:
     """One that deletes 10 things an attempt."""
-    return Eraser(store, graveyard, at_once=10)  # type: ignore[arg-type]
+    return Eraser(store, graveyard, at_once=10)
 
 
 def test_an_attempt_is_bounded_in_items_and_stored_responses_together(

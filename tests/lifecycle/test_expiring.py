@@ -61,7 +61,7 @@ def test_one_process_drops_at_a_time_and_all_of_them_erase(store_address: StoreA
         make(here, 1)
         clock.advance(IDLE_SECONDS)
         bury(here, 1)
-        sweeper = Sweeper(Eraser(there, graveyard))  # type: ignore[arg-type]
+        sweeper = Sweeper(Eraser(there, graveyard))
         with here.turn(SWEEPERS_TURN, wait_seconds=0):
             done = sweeper.sweep()
         assert (done.expired, done.erased) == (0, 1)

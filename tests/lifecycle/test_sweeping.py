@@ -80,7 +80,7 @@ def test_all_processes_erase_and_no_two_the_same(
     def sweep_too(gone_id: str) -> None:
         if not swept:
             swept.append(None)
-            swept[0] = another.sweep()  # type: ignore[call-overload]
+            swept[0] = another.sweep()
 
     graveyard.before = sweep_too
     assert sweeper.sweep().erased == CLAIMED

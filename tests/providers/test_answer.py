@@ -44,7 +44,7 @@ def read_by_the_standard_library(said: bytes, method: str = "POST") -> tuple[Rea
         def makefile(self, mode: str) -> io.BytesIO:
             return io.BytesIO(said)
 
-    answer = HTTPResponse(Connection(), method=method)  # type: ignore[arg-type]
+    answer = HTTPResponse(Connection(), method=method)
     try:
         answer.begin()
         body = answer.read()

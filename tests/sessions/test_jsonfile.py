@@ -98,7 +98,7 @@ def as_nobody() -> Iterator[None]:
 def use(file: SessionsFile, key: SessionKey) -> None:
     """One turn more, as a turn's end writes it."""
 
-    def touch(draft):  # type: ignore[no-untyped-def]
+    def touch(draft):
         found = draft.get(key)
         draft.put(replace(found, turns=found.turns + 1, last_used=found.last_used + 1000))
 

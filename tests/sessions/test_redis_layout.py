@@ -111,7 +111,7 @@ def test_each_step_keeps_to_one_slot_of_a_cluster() -> None:
             ran.add(script)
             return command(script, *args)
 
-        client.command = watched  # type: ignore[method-assign]
+        client.command = watched
         clock = Clock()
         terms = Terms(erase_expired=True, clock=clock)
         with SessionManager(RedisStore(client, keys=keys, terms=terms), lifetime=Lifetime(600.0)) as store:
@@ -156,7 +156,7 @@ def test_tenants_and_sessions_are_not_mixed_up(store: SessionManager) -> None:
     for number, key in enumerate(keys):
         with store.turn(key) as turn:
             turn.bind(f"conv_{number}")
-    assert [store.get(key).conversation_id for key in keys] == [f"conv_{number}" for number in range(4)]  # type: ignore[union-attr]
+    assert [store.get(key).conversation_id for key in keys] == [f"conv_{number}" for number in range(4)]
     assert {session.key for session in store.list(Filter()).sessions} == set(keys)
 
 

@@ -76,7 +76,7 @@ def test_what_is_sent_twice_changes_nothing_the_second_time(
     store: SessionManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a connection that broke when the server had done its part and could not say so."""
-    client = store.store.client  # type: ignore[attr-defined]
+    client = store.store.client
     run, batch = client.run, client.batch
     monkeypatch.setattr(client, "run", lambda command: (run(command), run(command))[1])
     monkeypatch.setattr(client, "batch", lambda commands, **how: (batch(commands, **how), batch(commands, **how))[1])
@@ -99,7 +99,7 @@ def test_what_is_sent_twice_changes_nothing_the_second_time(
     assert len(store.turns(KEY)) == 3
     assert [erasure.conversation_id for erasure in store.erasures()] == ["conv_0", "conv_1"]
     renamed = store.rename(KEY, "renamed")
-    assert store.recall("", "key2").session_id == "renamed"  # type: ignore[union-attr]
+    assert store.recall("", "key2").session_id == "renamed"
     with store.turn(renamed.key) as turn:
         turn.begin_erasure()
     for erasure in store.erasures():
@@ -163,7 +163,7 @@ def test_a_turn_goes_on_after_failovers(sentinel: Sentinel, prefix: str) -> None
 
 def port_of(store: SessionManager) -> int:
     """Of the server that the store speaks to."""
-    _, port = store.store.client.call("CONFIG", "GET", "port")  # type: ignore[attr-defined]
+    _, port = store.store.client.call("CONFIG", "GET", "port")
     return int(port)
 
 

@@ -112,7 +112,7 @@ def test_a_step_back_of_the_wall_clock_leaves_leases_alone(
         with store.turn(KEY) as later:
             assert later.fence > turn.fence  # and so do fences, which start from that clock
             assert later.session is not None
-            assert later.session.last_used == turn.session.last_used  # type: ignore[union-attr]
+            assert later.session.last_used == turn.session.last_used
 
 
 # --- Fences ------------------------------------------------------------------------------------------------

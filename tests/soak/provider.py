@@ -34,7 +34,7 @@ class Journal:
         self._lock = threading.Lock()
         self._call = threading.local()
         self._create = provider.service.create_conversation
-        provider.service.create_conversation = self._create_and_keep  # type: ignore[method-assign]
+        provider.service.create_conversation = self._create_and_keep
 
     def __call__(self, environ: JSON, start_response: Any) -> Iterable[bytes]:
         call = environ["REQUEST_METHOD"], environ["PATH_INFO"]

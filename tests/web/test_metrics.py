@@ -147,7 +147,7 @@ def test_a_store_that_does_not_answer_is_counted(tmp_path: Path) -> None:
         raise StoreUnavailableError()
 
     sessions = open_sessions("memory:")
-    sessions.store.sessions.page = away  # type: ignore[method-assign, assignment]
+    sessions.store.sessions.page = away
     house = House(sessions, LocalProvider(str(tmp_path / "provider.db")))
     grown = Growth(read(house))
     house.error(503, "GET", "/sessions")

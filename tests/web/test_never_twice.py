@@ -186,7 +186,7 @@ def test_whatever_goes_wrong_after_the_question_leaves_the_turn_in_doubt(
 ) -> None:
     house = open_house("memory")
     for method in ("create_response", "stream_response"):
-        house.provider.fail(method, RuntimeError("nobody thought of this"))  # type: ignore[arg-type]
+        house.provider.fail(method, RuntimeError("nobody thought of this"))
     key = {"Idempotency_Key": alice}
     assert error_of(workflow(house, alice, streamed=streamed, **key))["code"] == "provider_error"
     house.provider.heal()

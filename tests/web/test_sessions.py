@@ -140,7 +140,7 @@ def test_a_reset_that_fails_leaves_everything_as_it_was(anywhere: House) -> None
     anywhere.add("ann", *(user(f"word {number}") for number in range(45)))
     made: list[str] = []
     create = anywhere.provider.behind.create_conversation
-    anywhere.provider.behind.create_conversation = lambda **o: made.append((got := create(**o))["id"]) or got  # type: ignore[method-assign,func-returns-value]
+    anywhere.provider.behind.create_conversation = lambda **o: made.append((got := create(**o))["id"]) or got
     anywhere.provider.fail("add_items", first=1, times=1)
     assert anywhere.error(502, "POST", "/sessions/ann/reset", {"keep_history": True})["code"] == "provider_error"
     assert anywhere.get("/sessions/ann") == old

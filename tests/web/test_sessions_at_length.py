@@ -74,7 +74,7 @@ def test_a_long_history_is_copied_in_portions(long: House) -> None:
 
 
 def test_a_long_history_is_erased_bit_by_bit(long: House) -> None:
-    eraser = Eraser(long.sessions, long.provider, at_once=100)  # type: ignore[arg-type]
+    eraser = Eraser(long.sessions, long.provider, at_once=100)
     first = eraser.erase_session(key("ann"))
     assert isinstance(first, Unfinished)
     assert (first.items_deleted, first.failed) == (100, False)

@@ -241,7 +241,7 @@ def test_replay_looks_at_every_agent_that_may_answer() -> None:
     assert not AgentWorkflow(Agent(name="A", handoffs=[stopper])).replayable
     assert not AgentWorkflow(Agent(name="A", handoffs=[handoff(stopper)])).replayable
     circle = Agent(name="A", handoffs=[Agent(name="B")])
-    circle.handoffs[0].handoffs.append(circle)  # type: ignore[union-attr]
+    circle.handoffs[0].handoffs.append(circle)
     assert AgentWorkflow(circle).replayable
 
 
@@ -448,7 +448,7 @@ def test_a_turn_that_nobody_reads_on_leaves_no_thread(make_bench: MakeBench) -> 
     events = bench.stream("Hi")
     assert isinstance(next(events), Held)
     assert isinstance(next(events), Delta)
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert set(threading.enumerate()) <= before
 
 

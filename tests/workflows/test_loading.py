@@ -46,7 +46,7 @@ class OwnWorkflow(RespondWorkflow):
 def polite(context: object, agent: object, output: object) -> None: ...
 
 
-guarded_agent = Agent(name="Guarded", output_guardrails=[polite])  # type: ignore[list-item]
+guarded_agent = Agent(name="Guarded", output_guardrails=[polite])
 modelled_agent = Agent(name="Outer", handoffs=[Agent(name="Modelled", model=ScriptedModel([]))])
 
 

@@ -277,7 +277,7 @@ def test_a_turn_that_nobody_reads_on_ends_its_workflow(make_bench: MakeBench) ->
     def act() -> None:
         events = make_bench(FunctionWorkflow(workflow)).stream("Go")
         assert [next(events), next(events)][1] == Delta("one")
-        events.close()  # type: ignore[attr-defined]
+        events.close()
         assert ended.is_set()
 
     in_a_loop(act)

@@ -357,4 +357,4 @@ def test_a_hosted_tool_is_not_for_a_chat_server(model: ModelServer, ask: Open) -
 @pytest.mark.parametrize("options", [{"model_url": "localhost:11434"}, {"model_url": "http://x", "model_api": "soap"}])
 def test_a_wrong_setting_stops_the_start(tmp_path: Path, options: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError):
-        LocalProvider(str(tmp_path / "local.db"), **options)  # type: ignore[arg-type]
+        LocalProvider(str(tmp_path / "local.db"), **options)

@@ -73,7 +73,7 @@ def test_a_caller_who_hangs_up_loses_the_turn(everywhere: LocalProvider, convers
     response_id = next(events).json()["response"]["id"]
     next(events)
     assert isinstance(events, Iterator)
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert texts(everywhere, conversation_id) == []
     assert everywhere.retrieve_response(response_id)["status"] == "cancelled"
     assert everywhere.create_response({"conversation": conversation_id, "input": "Again"})["status"] == "completed"

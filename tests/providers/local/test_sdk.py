@@ -89,7 +89,7 @@ def test_a_loop_of_tools(client: openai.OpenAI) -> None:
         model="m",
         input='call add {"a": 2, "b": 3}',
         conversation=conversation.id,
-        tools=tools,  # type: ignore[arg-type]
+        tools=tools,
     )
     (call,) = answer.output
     assert call.type == "function_call"

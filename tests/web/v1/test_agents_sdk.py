@@ -101,7 +101,7 @@ def test_two_processes_that_come_first_share_one_history(
 
     async def look(client: openai.AsyncOpenAI, model: OpenAIResponsesModel) -> None:
         session = OpenAIConversationsSession(conversation_id=session_id, openai_client=client)
-        texts = [item["content"][0]["text"] for item in await session.get_items()]  # type: ignore[index, typeddict-item]
+        texts = [item["content"][0]["text"] for item in await session.get_items()]
         for name in ("ann", "bob"):
             assert [text for text in texts if text.startswith(name)] == [f"{name} {number}" for number in range(5)]
         assert len(texts) == 10

@@ -176,7 +176,7 @@ def test_the_async_client_does_the_same(gateway: GatewayProcess, session_id: str
             events = [event async for event in stream]
             assert events[-1].type == "response.completed"
             assert "I like tea" in events[-1].response.output_text
-            roles = [item.role async for item in client.conversations.items.list(session_id, limit=1, order="asc")]  # type: ignore[union-attr]
+            roles = [item.role async for item in client.conversations.items.list(session_id, limit=1, order="asc")]
             assert roles == ["user", "assistant", "user", "assistant"]
 
     asyncio.run(talk())

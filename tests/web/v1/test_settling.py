@@ -49,7 +49,7 @@ def test_it_runs_if_the_turn_surely_did_not(house: House) -> None:
     with cut_off(house) as turn:
         events = house.provider.behind.stream_response({**BODY, "conversation": turn.session.conversation_id})
         turn.note(next(events).json()["response"]["id"])
-        events.close()  # type: ignore[attr-defined]
+        events.close()
     assert house.ask("POST", "/v1/responses", BODY, **RETRY).status_code == 200
     assert len(house.items("ann")) == 2
 

@@ -18,7 +18,7 @@ from gateway.liveness import uptime_us
 from gateway.metrics.series import SESSIONS_EXPIRED, SWEEPS
 from gateway.model import SessionKey
 from gateway.providers.retry import Patience
-from gateway.sessions.values import Erasure
+from gateway.sessions.values import CLAIM_MS, Erasure
 
 log = logging.getLogger("gateway.sweeper")
 
@@ -29,9 +29,8 @@ DROPPED_AT_ONCE = 1000
 CLAIMED = 5
 """How many erasures one process takes at a time."""
 
-CLAIM_MS = 60_000
 WORK_SECONDS = 45.0
-"""How long it has them to itself, and how long it works at them before it leaves the rest."""
+"""How long it works at them before it leaves the rest: less than it has them to itself (`CLAIM_MS`)."""
 
 FAILURES_A_ROUND = 3
 """After so many failures in a row a round ends: then the provider itself is most likely away."""

@@ -12,14 +12,11 @@ from gateway.model import JSON, Session, SessionKey, Status, TurnRecord, TurnSta
 from gateway.sessions.codec import Codec
 from gateway.sessions.leases import Leases, Withdrawals
 from gateway.sessions.store import Store, lost
-from gateway.sessions.values import Binding, Erasure, KeyTakenError, Lifetime, Standing, Use
+from gateway.sessions.values import CLAIM_MS, Binding, Erasure, KeyTakenError, Lifetime, Standing, Use
 from gateway.sessions.waiters import Waiters
 
 _AGAIN_SECONDS = 0.2
 """How soon the end of a turn is written again while the store is away."""
-
-ERASING_MS = 60_000
-"""How long whoever begins or takes an erasure has it to themselves."""
 
 
 class Holdings:
@@ -158,12 +155,13 @@ class Turn:
 
         A store that does not take it is asked again for a lease from then on; after that the turn is in doubt.
         """
+        now = self._store.now()
         record = replace(
             self.record,
             state=state,
             live=False,
             response_id=response_id or self.record.response_id,
-            finished_at=self._store.now(),
+            finished_at=now,
             usage=usage,
             error_code=error_code,
             idempotency_key=None if forget_key else self.record.idempotency_key,
@@ -171,7 +169,7 @@ class Turn:
         )
         session = self.session
         if session is not None and state is not TurnState.FAILED:
-            used = max(self._store.now(), session.last_used)
+            used = max(now, session.last_used)
             session = replace(
                 session,
                 last_used=used,
@@ -208,7 +206,7 @@ class Turn:
             raise SessionNotFoundError()
         now = self._store.now()
         erasure = Erasure(
-            *self.key, self.session.conversation_id, requested_at=now, whole=True, not_before=now + ERASING_MS
+            *self.key, self.session.conversation_id, requested_at=now, whole=True, not_before=now + CLAIM_MS
         )
         self._store.erasures.begin(self.record.turn_id, erasure)
         self.session = replace(self.session, status=Status.ERASING)

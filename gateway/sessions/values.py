@@ -12,6 +12,9 @@ from gateway.model import Session, SessionKey, Status, TurnRecord
 
 DAY_MS = 24 * 3600 * 1000
 
+CLAIM_MS = 60_000
+"""How long whoever begins or takes an erasure has it to themselves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Retention:

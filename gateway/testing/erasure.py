@@ -9,8 +9,7 @@ import pytest
 from gateway.errors import SessionNotFoundError, TurnBusyError, TurnLostError
 from gateway.model import SessionKey, Status, TurnState
 from gateway.sessions.manager import SessionManager
-from gateway.sessions.turn import ERASING_MS
-from gateway.sessions.values import Erasure, Filter
+from gateway.sessions.values import CLAIM_MS, Erasure, Filter
 from gateway.testing.contract import (
     KEY,
     SHORT_LEASE_SECONDS,
@@ -163,7 +162,7 @@ class ErasureContract(StoreContract):
             begin_erasure(store, key)
             clock.advance(1)
         assert store.claim_erasures(10, store.now() + 60_000) == []  # whoever began one is at it
-        clock.advance(ERASING_MS / 1000)
+        clock.advance(CLAIM_MS / 1000)
         until = store.now() + 60_000
         first = store.claim_erasures(2, until)
         assert [(each.session_id, each.not_before) for each in first] == [("c", until), ("a", until)]

@@ -8,9 +8,10 @@ import pytest
 from gateway.errors import StoreUnavailableError
 from gateway.lifecycle import sweeping
 from gateway.lifecycle.erasures import Eraser
-from gateway.lifecycle.sweeping import CLAIM_MS, CLAIMED, FAILURES_A_ROUND, Sweeper
+from gateway.lifecycle.sweeping import CLAIMED, FAILURES_A_ROUND, Sweeper
 from gateway.model import SessionKey
 from gateway.sessions import SessionManager
+from gateway.sessions.values import CLAIM_MS
 from gateway.testing.waiting import Clock
 from tests.harness.support import eventually
 from tests.lifecycle.graveyard import Graveyard, bury

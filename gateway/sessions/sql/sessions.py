@@ -181,9 +181,8 @@ class SqlSessions(Sessions):
         found = self._database.rows(self.statements.expired, expired)
         for row in found:
             if row.wanted:
-                self._tickets.queue(
-                    SessionKey(row.tenant, row.session_id)
-                )  # who is dead in there keeps none from going
+                # Who is dead in its queue is passed over by looking, and keeps it from going no longer.
+                self._tickets.queue(SessionKey(row.tenant, row.session_id))
         return self._database.atomically(drop) if found else 0
 
     def _erasure(self, key: SessionKey, conversation_id: str) -> Erasure:

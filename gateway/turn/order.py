@@ -185,7 +185,10 @@ class Gateway:
                 words = [output_text(response)]
             break
         if changes := work.changes():
-            self.sessions.update(session.key, data=changes)
+            try:
+                self.sessions.update(session.key, data=changes)
+            except StoreUnavailableError as exc:
+                raise self._refused(turn, conversation, exc) from exc.__cause__
         response = conversation.response or {}
         record = turn.finish(
             end_of(response), response_id=response.get("id"), usage=conversation.usage, undelivered=left()
@@ -231,11 +234,12 @@ class Gateway:
         if isinstance(error, ToolOutputMissingError):
             with suppress(GatewayError):
                 error.details["pending_calls"] = self.dangling_calls(conversation.conversation_id)
-        if isinstance(error, (TurnLostError, StoreUnavailableError)):
-            return error
-        if not error.in_doubt:
-            # After a response the conversation has changed, so that the key must not run the turn again.
-            turn.finish(TurnState.FAILED, error_code=error.code, forget_key=conversation.response is None)
+        answered = conversation.response is not None
+        if not error.in_doubt and not isinstance(error, (TurnLostError, StoreUnavailableError)):
+            # After a response the conversation has changed, so that the key must not run the turn again…
+            turn.finish(TurnState.FAILED, error_code=error.code, forget_key=not answered)
+        # … and whoever asked must not send it again by themselves.
+        error.in_doubt = error.in_doubt or answered
         return error
 
     # --- Tool calls that wait for their outputs ---------------------------------------------------------------

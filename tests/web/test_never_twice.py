@@ -15,8 +15,11 @@ import orjson
 import pytest
 from werkzeug.test import TestResponse
 
+from gateway.errors import ProviderRateLimitedError, StoreUnavailableError
 from gateway.providers.openai import OpenAIProvider
 from gateway.sessions import open_sessions
+from gateway.workflows.base import WorkflowTurn
+from gateway.workflows.function import FunctionWorkflow
 from tests.harness.app import House
 from tests.harness.stub_provider import CREATED, RESPONSE_ID, StubProvider, frame, response, stub_provider, words
 from tests.harness.support import eventually
@@ -191,6 +194,45 @@ def test_whatever_goes_wrong_after_the_question_leaves_the_turn_in_doubt(
     assert error_of(workflow(house, alice, streamed=streamed, **key))["code"] == "provider_error"
     house.provider.heal()
     assert error_of(workflow(house, alice, streamed=streamed, **key))["code"] == "turn_lost"
+
+
+# --- After an answer -----------------------------------------------------------------------------------------
+
+
+def remembers(turn: WorkflowTurn) -> str:
+    turn.data["answered"] = True
+    return turn.respond().output_text
+
+
+def asks_again(turn: WorkflowTurn) -> str:
+    return turn.respond().output_text + turn.respond().output_text
+
+
+def store_is_away(house: House) -> None:
+    def away(*args: object) -> None:
+        raise StoreUnavailableError(retry_after=1)
+
+    house.sessions.store.sessions.swap = away
+
+
+def provider_has_enough(house: House) -> None:
+    house.provider.fail("create_response", ProviderRateLimitedError(retry_after=1), first=1)
+
+
+@pytest.mark.parametrize(
+    ("function", "fails", "status"),
+    [(remembers, store_is_away, 503), (asks_again, provider_has_enough, 429)],
+    ids=["its data cannot be saved", "its second question is refused"],
+)
+def test_a_turn_that_was_answered_is_not_to_be_sent_again(
+    open_house: OpenHouse, alice: str, function: Any, fails: Callable[[House], None], status: int
+) -> None:
+    house = open_house("memory")
+    house.app.gateway.workflows["answered"] = FunctionWorkflow(function)
+    fails(house)
+    said = {"input_as_text": "Hi", "session_id": alice, "on_busy": "reject"}
+    answer = house.ask("POST", "/workflow/answered", said)
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (status, "false")
 
 
 # --- Who refused ---------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.workflows.function import FunctionWorkflow
 from tests.conftest import StoreAddress
 from tests.harness.app import JSON, House, key
 from tests.web.conftest import OpenHouse
@@ -85,3 +86,10 @@ def test_a_reset_leaves_it_as_it_is(held: Held, keyed: House, made: JSON) -> Non
 def test_it_can_be_erased(held: Held, keyed: House) -> None:
     assert held.expect(200, "DELETE", "/sessions/ann")["conversation_deleted"]
     assert keyed.sessions.get(key("ann")) is None
+
+
+def test_a_turn_that_was_answered_before_its_workflow_asked_for_it_is_not_to_be_sent_again(held: Held) -> None:
+    house = held.house
+    house.app.gateway.workflows["late"] = FunctionWorkflow(lambda turn: turn.respond().output_text + str(turn.data))
+    answer = house.ask("POST", "/workflow/late", {"session_id": "ann", "input_as_text": "Hi"})
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (503, "false")

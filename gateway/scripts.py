@@ -110,6 +110,7 @@ def _forget_in_child() -> None:
     if _script_gateway is not None:
         atexit.unregister(_script_gateway.close)
     _script_gateway, _script_lock = None, threading.Lock()
+    _latest.clear()
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

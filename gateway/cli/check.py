@@ -11,7 +11,7 @@ from typing import NamedTuple
 import click
 
 from gateway.cli.advice import address, describe_auth, describe_provider, regrets
-from gateway.cli.common import read_settings, store_option
+from gateway.cli.common import counted, read_settings, say, store_option
 from gateway.config import Settings
 from gateway.errors import ConfigurationError, GatewayError, UnauthorizedError
 from gateway.model import SessionKey
@@ -50,7 +50,7 @@ def check(store: str | None) -> None:
         click.echo(f"{mark} {finding.subject:9} {finding.words}")
         wrong += finding.mark == WRONG
     if wrong:
-        click.echo(f"{wrong} thing{'' if wrong == 1 else 's'} to mend.", err=True)
+        say(f"{counted(wrong, 'thing')} to mend.")
         sys.exit(1)
 
 
@@ -80,7 +80,7 @@ def _store(settings: Settings) -> str:
     with open_store(settings) as opened:
         opened.ping()
         began = time.monotonic()
-        with opened.turn(CHECKERS_TURN, wait_seconds=settings.busy_wait_seconds):
+        with opened.turn(CHECKERS_TURN):
             taken = time.monotonic() - began
     return f"{shown_url(settings.store)} can be read and written ({taken * 1000:.0f} ms)"
 

@@ -14,7 +14,7 @@ import click
 from gateway.audit import audit, write_to
 from gateway.config import Settings
 from gateway.errors import InvalidSessionIdError
-from gateway.model import JSON, Session, SessionKey, Status, parse_session_id
+from gateway.model import JSON, Session, SessionKey, Status, encode_time, parse_session_id
 from gateway.parsing import parse_duration, shown_url
 
 if TYPE_CHECKING:
@@ -50,6 +50,18 @@ class SessionId(click.ParamType[str]):
 def read_settings(**flags: str | None) -> Settings:
     """The settings of the environment; flags, by the names of the variables, go before it."""
     return Settings.from_env({**os.environ, **{name: value for name, value in flags.items() if value is not None}})
+
+
+def checked(parse: Callable[[object], str]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """What `parse` makes of an option, or what it takes."""
+
+    def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as exc:
+            raise click.BadParameter(f"{value!r} cannot be used: it takes {exc}.") from exc
+
+    return convert
 
 
 @contextmanager
@@ -102,6 +114,11 @@ def console(*, stderr: bool = False) -> Console:
 
 def shown_key(key: SessionKey) -> str:
     return f"{key.tenant}/{key.session_id}" if key.tenant else key.session_id
+
+
+def shown_time(at: int) -> str:
+    """Epoch milliseconds as people read them, in UTC."""
+    return (encode_time(at) or "")[:19].replace("T", " ")
 
 
 def counted(number: int, what: str = "session") -> str:

@@ -24,11 +24,12 @@ from gateway.cli.common import (
     read_settings,
     say,
     shown_key,
+    shown_time,
     store_option,
     tenant_option,
     yes_option,
 )
-from gateway.model import SessionKey, Status, encode_time
+from gateway.model import SessionKey, Status
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -101,11 +102,11 @@ def purge(
         if not number:
             say("No sessions to erase.")
             return
-        since = (encode_time(before) or "")[:19].replace("T", " ")
-        kind = f" {status}" if status else ""
+        since = shown_time(before)
+        these = counted(number, f"{status} session" if status else "session")
         tell_where(settings)
-        question = f"Erase {number:,}{kind} session{'' if number == 1 else 's'} not used since {since} UTC, "
-        ask(f"{question}with everything that was said? It cannot be undone.", yes=yes)
+        question = f"Erase {these} not used since {since} UTC, with everything that was said?"
+        ask(f"{question} It cannot be undone.", yes=yes)
         erased = failed = skipped = 0
         for outcome in purged(eraser, used_before=before, status=wanted, tenant=tenant):
             if isinstance(outcome, Skipped):

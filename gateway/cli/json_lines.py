@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import orjson
 
+from gateway.cli.common import encode_session
 from gateway.errors import InvalidSessionIdError
 from gateway.model import Session, SessionKey, parse_session_id
 from gateway.sessions.codec import Codec
@@ -21,8 +22,7 @@ class LineError(Exception):
 
 def encode_line(session: Session) -> bytes:
     """The record of GET /sessions/ID, and its tenant where it has one."""
-    tenant = {"tenant": session.tenant} if session.tenant else {}
-    return orjson.dumps({**tenant, **session.as_dict()}, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(encode_session(session), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def parse_lines(lines: Iterable[bytes]) -> Iterator[Session]:

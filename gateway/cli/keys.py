@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import click
 
@@ -11,12 +11,15 @@ from gateway.auth.principals import parse_tenant, parse_user
 from gateway.cli.common import (
     ask,
     audited,
+    checked,
     configured_store,
     console,
     json_option,
     open_audit,
+    print_json,
     read_settings,
     say,
+    shown_time,
     store_option,
     yes_option,
 )
@@ -32,19 +35,9 @@ def keys() -> None:
     """
 
 
-def _checked(parse: Callable[[object], str]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
-    def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-        try:
-            return None if value is None else parse(value)
-        except ValueError as exc:
-            raise click.BadParameter(f"{value!r} cannot be used: it takes {exc}.") from exc
-
-    return convert
-
-
 @keys.command()
 @click.argument("name", metavar="NAME")
-@click.option("--tenant", metavar="TENANT", callback=_checked(parse_tenant), help="Whose sessions it opens.  [none]")
+@click.option("--tenant", metavar="TENANT", callback=checked(parse_tenant), help="Whose sessions it opens.  [none]")
 @click.option(
     "--role",
     type=click.Choice([role.value for role in Role]),
@@ -53,7 +46,7 @@ def _checked(parse: Callable[[object], str]) -> Callable[[click.Context, click.P
     help="An admin also reaches every user's sessions of the tenant, and sees how the gateway fares.",
 )
 @click.option(
-    "--user", "user_id", metavar="ID", callback=_checked(parse_user), help="Only this user's sessions.  [none]"
+    "--user", "user_id", metavar="ID", callback=checked(parse_user), help="Only this user's sessions.  [none]"
 )
 @store_option
 @json_option
@@ -76,7 +69,7 @@ def create(name: str, tenant: str | None, role: str, user_id: str | None, store:
             raise click.ClickException(f"There is a key {name} already; `gateway keys revoke {name}` frees the name.")
     _audit("key_created", key)
     if as_json:
-        _print_json({"key": secret, **_encode(key)})
+        print_json({"key": secret, **_encode(key)})
     else:
         click.echo(secret)
     say("This is the only time that the key is shown. It opens a gateway on this store with GATEWAY_AUTH=keys.")
@@ -93,7 +86,7 @@ def list_(store: str | None, as_json: bool) -> None:
     with configured_store(read_settings(GATEWAY_STORE=store)) as opened:
         found = sorted(opened.store.owners.keys(), key=lambda key: key.name)
     if as_json:
-        _print_json([_encode(key) for key in found])
+        print_json([_encode(key) for key in found])
     elif found:
         _print_table(found)
     else:
@@ -135,12 +128,6 @@ def _encode(key: ApiKey) -> JSON:
     }
 
 
-def _print_json(value: object) -> None:
-    import orjson
-
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
-
-
 def _print_table(found: Sequence[ApiKey]) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -149,7 +136,7 @@ def _print_table(found: Sequence[ApiKey]) -> None:
     for name in ("KEY", "TENANT", "USER", "ROLE", "CREATED"):
         table.add_column(name, overflow="fold")
     for key in found:
-        created = (encode_time(key.created_at) or "")[:19].replace("T", " ")
+        cells = (key.name, key.tenant, key.user_id or "", key.role.value, shown_time(key.created_at))
         # As text, not as markup.
-        table.add_row(*(Text(cell) for cell in (key.name, key.tenant, key.user_id or "", key.role.value, created)))
+        table.add_row(*(Text(cell) for cell in cells))
     console().print(table)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway.auth.principals import parse_user
 from gateway.cli.common import (
     SessionId,
     ask,
     audited,
+    checked,
     configured_store,
     counted,
     encode_session,
@@ -29,7 +31,9 @@ from gateway.model import SessionKey, new_session_id
 if TYPE_CHECKING:
     from gateway.history.copying import Copied
 
-user_option = click.option("--user", "user_id", metavar="ID", help="Whose session it is from then on.")
+user_option = click.option(
+    "--user", "user_id", metavar="ID", callback=checked(parse_user), help="Whose session it is from then on."
+)
 
 
 @click.command()

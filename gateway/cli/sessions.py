@@ -23,12 +23,13 @@ from gateway.cli.common import (
     read_settings,
     say,
     shown_key,
+    shown_time,
     store_option,
     tenant_option,
 )
 from gateway.cli.erasing import erase, purge
 from gateway.cli.lifecycle import fork, make, rename, reset
-from gateway.model import SessionKey, Status, encode_time
+from gateway.model import SessionKey, Status
 
 if TYPE_CHECKING:
     from gateway.model import Session
@@ -161,7 +162,7 @@ def _print_table(found: list[Session]) -> None:
     for name in ("SESSION", "USER", "STATUS", "TURNS", "LAST USED", "CONVERSATION"):
         table.add_column(name, justify="right" if name == "TURNS" else "left", overflow="fold")
     for session in found:
-        last_used = (encode_time(session.last_used) or "")[:19].replace("T", " ")
+        last_used = shown_time(session.last_used)
         cells = (shown_key(session.key), session.user_id or "", session.status.value, str(session.turns), last_used)
         # As text, not as markup: these are the clients' words.
         table.add_row(*(Text(cell) for cell in (*cells, session.conversation_id)))

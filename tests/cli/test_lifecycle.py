@@ -66,3 +66,12 @@ def test_what_is_not_there_is_one_line(inside: Inside, words: tuple[str, ...]):
     done = inside("sessions", *words)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1].startswith("gateway: ")
+
+
+@pytest.mark.parametrize("user_id", ["", "a\tb", "u" * 201])
+@pytest.mark.parametrize("words", [("make", "bob"), ("fork", "alice", "bob"), ("rename", "alice", "bob")])
+def test_a_user_is_one_that_a_client_could_name(inside: Inside, words: tuple[str, ...], user_id: str):
+    talk(inside.folder, "alice")
+    refused = inside("sessions", *words, "--user", user_id)
+    assert (refused.returncode, "1 to 200 printable characters" in refused.stderr) == (2, True)
+    assert inside("sessions", "show", "bob").returncode == 1

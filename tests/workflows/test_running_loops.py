@@ -122,6 +122,36 @@ def test_a_notebook_that_has_nothing_but_the_settings(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("Hello Bob Hello Ann True\n", "")
 
 
+FORKED = """
+import asyncio, os, threading
+import flows
+from gateway import arun_workflow
+
+os.environ |= {"GATEWAY_WORKFLOW": "flows:held", "GATEWAY_BUSY_WAIT": "5"}
+turn = arun_workflow("Hi", session_id="s")
+parent = threading.Thread(target=lambda: asyncio.run(turn))
+parent.start()
+assert flows.begun.wait(10)
+child = os.fork()
+flows.go.set()
+if child == 0:
+    reply = asyncio.run(arun_workflow("Hi", session_id="s"))
+    print(reply.output_text, reply.created, flush=True)
+    os._exit(0)
+parent.join()
+os.waitpid(child, 0)
+"""
+
+
+def test_a_child_of_a_fork_waits_for_no_turn_but_in_the_store(tmp_path: Path) -> None:
+    (tmp_path / "flows.py").write_text(
+        "import threading\nbegun, go = threading.Event(), threading.Event()\n"
+        "def held(turn):\n    begun.set()\n    go.wait(10)\n    return f'Hello {turn.input}'\n"
+    )
+    done = run_script(FORKED, tmp_path)
+    assert (done.stdout, done.returncode) == ("Hello Hi False\n", 0), done.stderr
+
+
 def test_both_take_the_same(install: Callable[[Workflow], Bench]) -> None:
     assert inspect.iscoroutinefunction(arun_workflow)
     assert inspect.signature(arun_workflow) == inspect.signature(run_workflow)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import Flask, current_app, g, request
+from flask import Flask, g, request
 
 from gateway.audit import audit
-from gateway.auth import ANONYMOUS, Authenticate, Principal, namespace
+from gateway.auth import ANONYMOUS, Principal, namespace
 from gateway.errors import ForbiddenError, InvalidRequestError, UnauthorizedError, UserMismatchError
 from gateway.model import Role
 from gateway.web.fields import checked
 from gateway.web.origin import check_origin, check_own_page, is_local
 from gateway.web.queries import UserQuery
-from gateway.web.requests import settings
+from gateway.web.requests import application, settings
 from gateway.web.routes import Access, Route, route_of
 
 COOKIE = "gateway_key"
@@ -84,7 +84,7 @@ def audited(act: str, session_id: str | None, *, outcome: str = "done", **target
 def authenticate(credential: str | None) -> Principal:
     """The principal of a credential. One that is refused leaves a line."""
     try:
-        return cast(Authenticate, current_app.authenticate)(credential)  # type: ignore[attr-defined]
+        return application().authenticate(credential)
     except UnauthorizedError:
         if credential is not None:
             audit(

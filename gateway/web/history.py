@@ -3,13 +3,12 @@ session's turn."""
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, islice
 
 from flask import Blueprint, Response
 
 from gateway.history.transcript import WRITERS, file_name
 from gateway.lifecycle import items as hosted
-from gateway.model import JSON
 from gateway.providers.base import all_items
 from gateway.web.access import owner
 from gateway.web.bodies import AddItems
@@ -70,7 +69,7 @@ def transcript(session_id: str, query: TranscriptQuery) -> Response:
     session = readable_session_of(session_id)
     items = all_items(gateway().provider, session.conversation_id)
     # The first page comes before the 200 is promised.
-    first: list[JSON] = [item for item in [next(items, None)] if item is not None]
+    first = list(islice(items, 1))
     reply = Response(write(session, chain(first, items)), content_type=media_type)
     reply.headers["Content-Disposition"] = f'attachment; filename="{file_name(session, ending)}"'
     return reply

@@ -13,9 +13,9 @@ from gateway.web.access import audited, owner
 from gateway.web.bodies import Fork, Rename, Reset
 from gateway.web.lookup import erasing_budget, key_of
 from gateway.web.reference import sessions as routes
-from gateway.web.requests import gateway
+from gateway.web.requests import application, gateway
 from gateway.web.routes import serve
-from gateway.web.sessions import eraser, session_reply
+from gateway.web.sessions import session_reply
 
 blueprint = Blueprint("lifecycle", __name__)
 
@@ -25,7 +25,7 @@ def reset(session_id: str, body: Reset) -> Response:
     """A new conversation, empty or with a copy of the history. `old_conversation` says what became of the old one:
     `erased`, `erasing` (the sweeper goes on) or `kept`."""
     done = reset_session(
-        eraser(),
+        application().eraser,
         key_of(session_id),
         keep_history=body.keep_history,
         erase_old=body.erase_old,

@@ -6,17 +6,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
-import limits
-from flask import Flask, Response, after_this_request, current_app, g
-from limits.errors import StorageError
-from limits.storage import MemoryStorage, RedisStorage, Storage
-from limits.strategies import MovingWindowRateLimiter
+from flask import Flask, Response, after_this_request, g
 
 from gateway.config import Settings
 from gateway.errors import QueueFullError, RateLimitedError, StoreUnavailableError
+from gateway.sessions.schemes import scheme_of
 from gateway.web.access import principal
+from gateway.web.requests import application
+
+if TYPE_CHECKING:
+    from limits.storage import Storage
 
 T = TypeVar("T")
 
@@ -24,6 +25,11 @@ T = TypeVar("T")
 def install(app: Flask, settings: Settings) -> None:
     if settings.rate_limit is None:
         return
+    # Of use to few, and a tenth of the start.
+    import limits
+    from limits.errors import StorageError
+    from limits.strategies import MovingWindowRateLimiter
+
     rate = limits.parse(settings.rate_limit)
     limiter = MovingWindowRateLimiter(_storage(settings))
 
@@ -98,8 +104,7 @@ class Slot:
 def take_slot() -> Slot:
     """A slot among the turns under way, until the client has its reply or is gone. Refused when there is none."""
     caller = principal()
-    slots = cast(TurnSlots, current_app.turn_slots)  # type: ignore[attr-defined]
-    slot = Slot(slots.take(f"{caller.tenant}/{caller.name}"))
+    slot = Slot(application().turn_slots.take(f"{caller.tenant}/{caller.name}"))
 
     @after_this_request
     def _until_it_is_given(reply: Response) -> Response:
@@ -111,7 +116,9 @@ def take_slot() -> Slot:
 
 def _storage(settings: Settings) -> Storage:
     """Redis counts for every process where it is the store anyway; elsewhere each process counts for itself."""
-    if settings.store.partition(":")[0].lower() not in ("redis", "rediss", "redis+sentinel"):
+    from limits.storage import MemoryStorage, RedisStorage
+
+    if scheme_of(settings.store) not in ("redis", "rediss", "redis+sentinel"):
         return MemoryStorage()
     from gateway.sessions.redis.connect import open_client
 

@@ -23,8 +23,8 @@ def erasing_budget() -> Patience:
     return Patience(REQUEST_SECONDS)
 
 
-def key_of(session_id: str) -> SessionKey:
-    return SessionKey(own_namespace(), parse_session_id(session_id))
+def key_of(session_id: str, *, param: str = "session_id") -> SessionKey:
+    return SessionKey(own_namespace(), parse_session_id(session_id, param=param))
 
 
 def session_of(session_id: str) -> Session:

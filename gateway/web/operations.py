@@ -5,17 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import cast
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 
 from gateway.errors import GatewayError, NotFoundError
 from gateway.metrics import series
+from gateway.sessions.schemes import scheme_of
 from gateway.web.access import COOKIE, authenticate, is_operator
 from gateway.web.bodies import Login
 from gateway.web.reference import operations as routes
 from gateway.web.replies import Health, Ready
-from gateway.web.requests import json_reply, settings
+from gateway.web.requests import application, json_reply, settings
 from gateway.web.routes import serve
 
 blueprint = Blueprint("operations", __name__)
@@ -68,7 +68,7 @@ class Readiness:
 def readyz() -> Response:
     """200 when the store answers and the provider can be used as configured; why not is for operators."""
     try:
-        cast(Readiness, current_app.readiness).check()  # type: ignore[attr-defined]
+        application().readiness.check()
     except GatewayError as exc:
         if is_operator():
             raise
@@ -76,7 +76,7 @@ def readyz() -> Response:
     if not is_operator():
         return json_reply(Ready(status="ready"))
     chosen = settings()
-    store = chosen.store.partition(":")[0]
+    store = scheme_of(chosen.store)
     return json_reply(Ready(status="ready", store=store, provider=chosen.provider_name, auth=chosen.auth))
 
 

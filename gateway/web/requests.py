@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 from flask import Flask, Response, current_app, g, request
@@ -14,7 +14,9 @@ from gateway.config import Settings
 from gateway.errors import BodyTooLargeError, InvalidJSONError, InvalidRequestError, UnsupportedMediaTypeError
 from gateway.model import JSON
 from gateway.turn import Gateway
-from gateway.turn.worker import Readers
+
+if TYPE_CHECKING:
+    from gateway.web.app import GatewayApp
 
 _MOST_LEVELS = 64
 """How deep a body may be nested: far less than what can be read, but not written any more."""
@@ -39,16 +41,16 @@ def request_id() -> str:
     return cast(str, g.request_id)
 
 
+def application() -> GatewayApp:
+    return cast("GatewayApp", current_app)
+
+
 def gateway() -> Gateway:
-    return cast(Gateway, current_app.gateway)  # type: ignore[attr-defined]
+    return application().gateway
 
 
 def settings() -> Settings:
-    return cast(Settings, current_app.settings)  # type: ignore[attr-defined]
-
-
-def readers() -> Readers:
-    return cast(Readers, current_app.readers)  # type: ignore[attr-defined]
+    return application().settings
 
 
 def _check_address() -> None:
@@ -106,6 +108,12 @@ def _has_more_levels_than(most: int, value: Any) -> bool:
 
 def json_reply(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, mimetype="application/json")
+
+
+def asked_each_time(reply: Response) -> Response:
+    """What a browser may keep, if it asks each time whether it is still the same."""
+    reply.headers["Cache-Control"] = "no-cache"
+    return unless_kept(reply)
 
 
 def unless_kept(reply: Response) -> Response:

@@ -40,7 +40,7 @@ class Answer:
 
     status: int
     kind: Any
-    """A type out of `replies`; None for no body."""
+    """Its type, out of `replies` or `openai_objects`; None for no body."""
     meaning: str
     example: Any = None
     media: Mapping[str, str] = field(default_factory=dict)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 from msgspec import UNSET
 
 from gateway.errors import TurnBusyError
 from gateway.lifecycle.bulk import UserErasure, erase_user
-from gateway.lifecycle.erasures import Eraser, Receipt
+from gateway.lifecycle.erasures import Receipt
 from gateway.lifecycle.sessions import forget
 from gateway.lifecycle.sessions import make as make_session
 from gateway.model import JSON, Session, SessionKey, Status
@@ -21,14 +19,10 @@ from gateway.web.fields import given
 from gateway.web.lookup import erasing_budget, key_of, list_of, namespaces_of, session_of
 from gateway.web.queries import EraseQuery, SessionsQuery, UserQuery, VersionHeaders
 from gateway.web.reference import sessions as routes
-from gateway.web.requests import gateway, json_reply
+from gateway.web.requests import application, gateway, json_reply
 from gateway.web.routes import serve
 
 blueprint = Blueprint("sessions", __name__)
-
-
-def eraser() -> Eraser:
-    return cast(Eraser, current_app.eraser)  # type: ignore[attr-defined]
 
 
 def session_reply(session: Session, status: int = 200, **more: object) -> Response:
@@ -99,7 +93,9 @@ def erase(session_id: str, query: EraseQuery, headers: VersionHeaders) -> Respon
         audited("session_forgotten", session_id)
         now = gateway().sessions.now()
         return json_reply(Receipt(session.session_id, session.conversation_id, 0, False, 0, now).as_dict())
-    outcome = eraser().erase_session(session_of(session_id).key, check=headers.check_version, budget=erasing_budget())
+    outcome = application().eraser.erase_session(
+        session_of(session_id).key, check=headers.check_version, budget=erasing_budget()
+    )
     done = isinstance(outcome, Receipt)
     audited("session_erased", session_id, outcome="done" if done else "begun")
     return json_reply(outcome.as_dict(), 200 if done else 202)
@@ -113,7 +109,7 @@ def erase_of_user(query: UserQuery) -> Response:
     patience, budget = Patience(gateway().sessions.wait_seconds), erasing_budget()
     found = UserErasure()
     for namespace in namespaces_of(user_id):
-        found += erase_user(eraser(), namespace, user_id, patience=patience, budget=budget)
+        found += erase_user(application().eraser, namespace, user_id, patience=patience, budget=budget)
     audited("user_erased", None, user_id=user_id, erased=len(found.receipts), erasing=found.erasing, busy=found.busy)
     counts: JSON = {"erased": len(found.receipts), "erasing": found.erasing}
     if found.busy:

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 from gateway.errors import ConversationGoneError, InvalidRequestError, NotFoundError
 from gateway.history.items import parse_item_id
-from gateway.model import Session, SessionKey, Status, parse_session_id
+from gateway.model import Session, SessionKey, Status
 from gateway.providers.base import all_items
 from gateway.sessions.values import ResponseOwner
 from gateway.turn import Gateway
 from gateway.web import account_ids
 from gateway.web.access import own_namespace
+from gateway.web.lookup import key_of
 from gateway.web.requests import gateway
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ def writable_key(session_id: str, *, restart: bool = False) -> SessionKey:
 
 def session_now(session_id: str) -> Session | None:
     """The session, if it is there to be read: one that is being erased is not."""
-    session = gateway().sessions.get(SessionKey(own_namespace(), parse_session_id(session_id, param="conversation")))
+    session = gateway().sessions.get(key_of(session_id, param="conversation"))
     return None if session is None or session.status is Status.ERASING else session
 
 

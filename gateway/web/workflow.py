@@ -11,7 +11,7 @@ from gateway.web.limits import take_slot
 from gateway.web.posted_items import parse_items
 from gateway.web.queries import TurnHeaders
 from gateway.web.reference import turns as routes
-from gateway.web.requests import gateway, json_reply, readers
+from gateway.web.requests import application, gateway, json_reply
 from gateway.web.routes import serve
 from gateway.web.sse import event_stream
 from gateway.workflows.responses import reply_of
@@ -23,7 +23,7 @@ blueprint = Blueprint("workflow", __name__)
 def run(headers: TurnHeaders, body: Workflow, posted: JSON, name: str = "") -> Response:
     turn = turn_request(headers, body, posted, name)
     events = take_slot().counted(gateway().stream_turn(own_namespace(), turn))
-    return event_stream(readers().start(events)) if turn.stream else json_reply(reply_of(events).as_dict())
+    return event_stream(application().readers.start(events)) if turn.stream else json_reply(reply_of(events).as_dict())
 
 
 def turn_request(headers: TurnHeaders, body: Workflow, posted: JSON, workflow: str) -> TurnRequest:

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, render_template, request
 
 from gateway.errors import NotFoundError
 from gateway.web.console.files import static_files
-from gateway.web.requests import settings, unless_kept
+from gateway.web.requests import asked_each_time, settings, unless_kept
 from gateway.web.routes import page as page_at
 from gateway.web.routes import serve
 from gateway.web.security_headers import guard
@@ -26,9 +26,7 @@ def page() -> Response:
     text = render_template(
         "console.html", assets=f"console/{files.version}", styles=_STYLES, modules=modules, auth=settings().auth
     )
-    reply = Response(text, content_type="text/html; charset=utf-8")
-    reply.headers["Cache-Control"] = "no-cache"
-    return unless_kept(reply)
+    return asked_each_time(Response(text, content_type="text/html; charset=utf-8"))
 
 
 @serve(blueprint, page_at("/console/<version>/<name>"))

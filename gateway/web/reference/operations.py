@@ -71,7 +71,6 @@ LOGIN = Route(
     fails=[
         errors.UnauthorizedError,
         errors.NotFoundError,
-        errors.RateLimitedError,
         errors.StoreUnavailableError,
     ],
 )

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, current_app, render_template
 from gateway.model import JSON
 from gateway.web.console.files import static_files
 from gateway.web.reference import operations as routes
-from gateway.web.requests import settings, unless_kept
+from gateway.web.requests import asked_each_time, settings
 from gateway.web.routes import page, serve
 from gateway.web.security_headers import guard
 
@@ -23,17 +23,17 @@ blueprint.after_request(guard)
 
 @serve(blueprint, routes.OPENAPI)
 def openapi() -> Response:
-    return _kept(Response(_document(settings().auth), mimetype="application/json"))
+    return asked_each_time(Response(_document(settings().auth), mimetype="application/json"))
 
 
 @serve(blueprint, page("/docs"))
 def docs() -> Response:
-    return _kept(Response(_page(settings().auth), content_type="text/html; charset=utf-8"))
+    return asked_each_time(Response(_page(settings().auth), content_type="text/html; charset=utf-8"))
 
 
 @serve(blueprint, page("/docs/docs.css"))
 def style() -> Response:
-    return _kept(Response(_style(), content_type="text/css; charset=utf-8"))
+    return asked_each_time(Response(_style(), content_type="text/css; charset=utf-8"))
 
 
 def document(auth: str) -> JSON:
@@ -59,9 +59,3 @@ def _page(auth: str) -> str:
 @cache
 def _style() -> bytes:
     return (Path(__file__).parent / "static" / "docs.css").read_bytes()
-
-
-def _kept(reply: Response) -> Response:
-    """A browser may keep it, and asks each time whether it is still the same."""
-    reply.headers["Cache-Control"] = "no-cache"
-    return unless_kept(reply)

@@ -106,7 +106,7 @@ LIST_CONVERSATIONS = Route(
     address="/v1/conversations",
     access=Access.V1,
     group=_GROUP,
-    summary="The caller's conversations, newest use first",
+    summary="The caller's conversations, newest made first",
     answers=[
         Answer(
             200,

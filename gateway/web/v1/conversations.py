@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from gateway.errors import NotFoundError, SessionExistsError, SessionNotFoundError
+from gateway.errors import NotFoundError, SessionExistsError
 from gateway.lifecycle.erasures import Receipt
+from gateway.lifecycle.holding import existing, readable
 from gateway.lifecycle.sessions import make
 from gateway.model import Session, SessionKey, new_session_id, parse_session_id
 from gateway.web import account_ids, wall
 from gateway.web.access import audited, own_namespace, owner
 from gateway.web.bodies import CreateConversation, EditConversation
-from gateway.web.lookup import erasing_budget
+from gateway.web.lookup import erasing_budget, key_of
 from gateway.web.openai_objects import Conversation, ConversationList, DeletedConversation
 from gateway.web.queries import ConversationsQuery
 from gateway.web.reference import v1 as routes
-from gateway.web.requests import gateway, json_reply
+from gateway.web.requests import application, gateway, json_reply
 from gateway.web.routes import serve
-from gateway.web.sessions import eraser
 
 blueprint = Blueprint("conversations", __name__)
 
@@ -79,10 +79,8 @@ def edit(session_id: str, body: EditConversation) -> Response:
 def erase(session_id: str) -> Response:
     """Erases the session: its items, its conversation, the stored responses of its turns. 202 when the provider failed
     or there is more than one attempt removes: then it takes no turns any more, and the sweeper finishes the job."""
-    key = SessionKey(own_namespace(), parse_session_id(session_id, param="conversation"))
-    if gateway().sessions.get(key) is None:
-        raise SessionNotFoundError()
-    outcome = eraser().erase_session(key, budget=erasing_budget())
+    key = existing(gateway().sessions, key_of(session_id, param="conversation")).key
+    outcome = application().eraser.erase_session(key, budget=erasing_budget())
     done = isinstance(outcome, Receipt)
     audited("session_erased", session_id, outcome="done" if done else "begun")
     deleted = DeletedConversation(id=session_id, object="conversation.deleted", deleted=done)
@@ -90,10 +88,7 @@ def erase(session_id: str) -> Response:
 
 
 def session_of(session_id: str) -> Session:
-    session = wall.session_now(session_id)
-    if session is None:
-        raise SessionNotFoundError()
-    return session
+    return readable(gateway().sessions, key_of(session_id, param="conversation"))
 
 
 def shown(session: Session) -> Conversation:

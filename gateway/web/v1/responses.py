@@ -27,7 +27,7 @@ from gateway.web.limits import take_slot
 from gateway.web.openai_objects import DeletedResponse
 from gateway.web.queries import IncludeQuery, ResponseHeaders
 from gateway.web.reference import v1 as routes
-from gateway.web.requests import gateway, json_reply, readers
+from gateway.web.requests import application, gateway, json_reply
 from gateway.web.routes import serve
 from gateway.web.v1.names import speak_of
 from gateway.web.v1.session_turn import SessionTurn
@@ -54,7 +54,7 @@ def create(headers: ResponseHeaders, body: CreateResponse, posted: JSON) -> Resp
     turn = SessionTurn(headers, body, posted, body.session_id)
     if not body.stream:
         return json_reply(turn.response())
-    return event_stream(readers().start(turn.events()), turn.names, turn.left)
+    return event_stream(application().readers.start(turn.events()), turn.names, turn.left)
 
 
 @serve(blueprint, routes.RETRIEVE_RESPONSE)
@@ -103,7 +103,7 @@ def _answer_alone(headers: ResponseHeaders, body: CreateResponse, posted: JSON) 
     parameters = {name: value for name, value in posted.items() if name != "conversation"}
     names = speak_of(None)
     if body.stream:
-        reading = readers().start(slot.counted(_alone(gateway(), own_namespace(), parameters)))
+        reading = application().readers.start(slot.counted(_alone(gateway(), own_namespace(), parameters)))
         return event_stream(reading, names, lambda held: None)
     try:
         response = gateway().provider.create_response(parameters)

@@ -25,9 +25,9 @@ import sqlalchemy as sa
 from gateway.errors import SessionExistsError, SessionNotFoundError, StoreUnavailableError
 from gateway.model import SessionKey, Status
 from gateway.sessions import Terms
+from gateway.sessions.cursor import Cursor, parse_cursor
 from gateway.sessions.sql import open_file
 from gateway.sessions.sql.erasures import SqlErasures
-from gateway.sessions.sql.listing import Cursor, parse_cursor
 from gateway.sessions.sql.owners import SqlOwners
 from gateway.sessions.sql.records import SqlRecords
 from gateway.sessions.sql.schema import Tables, prepare
@@ -102,16 +102,10 @@ class FolderSessions(Sessions):
         now, behind = self.tickets.now(), parse_cursor(after) if after is not None else None
         found = [
             session
-            for session in sorted(self.folder.all(), key=_place, reverse=True)
-            if not session.is_over(now)
-            and (behind is None or _place(session) < behind)
-            and wanted.tenant in (None, session.tenant)
-            and wanted.user_id in (None, session.user_id)
-            and wanted.status in (None, session.status)
-            and session.session_id.startswith(wanted.prefix)
-            and (wanted.used_before is None or session.last_used < wanted.used_before)
+            for session in sorted(self.folder.all(), key=Cursor.of, reverse=True)
+            if wanted.passes(session) and not session.is_over(now) and (behind is None or Cursor.of(session) < behind)
         ]
-        return StoredPage(found[:limit], _place(found[limit - 1]).encode() if len(found) > limit else None)
+        return StoredPage(found[:limit], Cursor.of(found[limit - 1]).encode() if len(found) > limit else None)
 
     def made(self, tenant, limit, before):
         now = self.tickets.now()
@@ -277,7 +271,3 @@ class FolderStore(Store):
 
 def open_folder(url: str, *, prefix: str, terms: Terms) -> FolderStore:
     return FolderStore(Folder(Path(url.partition(":")[2])), terms)
-
-
-def _place(session: StoredSession) -> Cursor:
-    return Cursor(session.last_used, session.session_id, session.tenant)

@@ -133,12 +133,11 @@ def fork(
 
 def rename(sessions: SessionManager, key: SessionKey, session_id: str, *, user_id: str | None = None) -> Session:
     """Another id, and a user for a session that had none: the anonymous visitor logs in."""
-    patience = Patience(sessions.wait_seconds)
     session = readable(sessions, key)
     # A session's user changes here only, and only from none: what was read is still so in the turn.
     if None not in (user_id, session.user_id) and user_id != session.user_id:
         raise UserMismatchError(param="user_id")
-    return sessions.rename(key, session_id, user_id=user_id, wait_seconds=patience.left_seconds)
+    return sessions.rename(key, session_id, user_id=user_id)
 
 
 def forget(sessions: SessionManager, key: SessionKey, *, check: Callable[[Session], None] | None = None) -> Session:

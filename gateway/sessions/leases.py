@@ -43,15 +43,7 @@ class Leases:
         """Sees to it that the thread is there: anew where a fork, or a machine with no thread to spare, has left
         none."""
         with self._lock:
-            if self._thread is not None and self._thread.is_alive():
-                return
-            thread = threading.Thread(target=self._run, name="gateway-leases", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                log.exception("nothing renews leases now: a thread could not be started")
-            else:
-                self._thread = thread
+            self._thread = _running(self._thread, self._run, "gateway-leases", "nothing renews leases now")
 
     def remove(self, turn_id: str) -> None:
         with self._lock:
@@ -125,15 +117,9 @@ class Withdrawals:
     def add(self, key: SessionKey, turn_id: str) -> None:
         with self._lock:
             self._lost[turn_id] = (key, uptime_us())
-            if self._thread is not None and self._thread.is_alive():
-                return
-            thread = threading.Thread(target=self._run, name="gateway-withdrawals", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                log.warning("a place in a queue stays taken for a lease: a thread could not be started")
-            else:
-                self._thread = thread
+            self._thread = _running(
+                self._thread, self._run, "gateway-withdrawals", "a place in a queue stays taken for a lease"
+            )
 
     @property
     def is_idle(self) -> bool:
@@ -164,3 +150,18 @@ class Withdrawals:
                 if done:
                     with self._lock:
                         self._lost.pop(turn_id, None)
+
+
+def _running(
+    thread: threading.Thread | None, run: Callable[[], None], name: str, otherwise: str
+) -> threading.Thread | None:
+    """The thread while it lives, or a new one; None, and logged, where the machine has none to spare."""
+    if thread is not None and thread.is_alive():
+        return thread
+    fresh = threading.Thread(target=run, name=name, daemon=True)
+    try:
+        fresh.start()
+    except RuntimeError:
+        log.exception("%s: a thread could not be started", otherwise)
+        return None
+    return fresh

@@ -112,14 +112,14 @@ class SessionManager:
                 return
             after = found.next
 
-    def put(self, sessions: Sequence[Session], *, replace: bool = False) -> Sequence[Merge]:
+    def put(self, sessions: Sequence[Session], *, replace: bool = False, dry_run: bool = False) -> Sequence[Merge]:
         """Writes mappings that were made elsewhere, each of another session and with every field as it is, and tells
         of each what became of it. Needs no turn: it is for stores that are filled from others.
 
         Nothing but an older state of the same mapping is overwritten without `replace` (see `merging.merge`); a mapping
         is written whole or not at all, and can be read by every process when this returns.
         """
-        return put(self.store, self._codec, sessions, replace=replace)
+        return put(self.store, self._codec, sessions, replace=replace, dry_run=dry_run)
 
     def update(
         self,
@@ -212,8 +212,7 @@ class SessionManager:
 
     def turn_record(self, key: SessionKey, turn_id: str) -> TurnRecord | None:
         """One turn of a session."""
-        record = self.store.records.get(key, turn_id)
-        return record if record is not None and record.key == key else None
+        return self.store.records.get(key, turn_id)
 
     def turns(self, key: SessionKey, *, limit: int = 20, after: str | None = None) -> Sequence[TurnRecord]:
         """The turns of a session that have begun, newest first, those before the turn `after`."""
@@ -242,23 +241,7 @@ class SessionManager:
         if target == key:
             raise SessionExistsError(param="session_id")
         with self.turns_of_both(key, target, wait_seconds=wait_seconds) as (source, free):
-            session = source.session
-            if session is None:
-                raise SessionNotFoundError()
-            if free.session is not None:
-                raise SessionExistsError(param="session_id")
-            if (expired := free.expired) is not None:
-                self.store.sessions.forget(
-                    free.record.turn_id, target, expired.conversation_id, erase=self.store.terms.erase_expired
-                )
-            while session is not None:
-                # What is sealed names its session.
-                renamed = replace(session, session_id=session_id, user_id=user_id or session.user_id)
-                stored = self._codec.encode(renamed)
-                if self.store.sessions.rename(source.record.turn_id, free.record.turn_id, key, stored):
-                    return renamed
-                session = self.get(key)
-            raise SessionNotFoundError()
+            return source.rename(free, user_id=user_id)
 
     def erasures(self, *, limit: int = 100) -> Sequence[Erasure]:
         """What is still to be erased at the provider, oldest request first."""
@@ -303,13 +286,12 @@ class SessionManager:
 
     def remembered(self, tenant: str, given_ids: Sequence[str]) -> set[str]:
         """Those of these ids that this tenant was given."""
-        # What is no id nobody was given, and not every store could look for it.
-        possible = [each for each in dict.fromkeys(given_ids) if len(each) <= 200 and each.isprintable()]
+        possible = [each for each in dict.fromkeys(given_ids) if _can_be_given(each)]
         return self.store.owners.remembered(tenant, possible) if possible else set()
 
     def response_owner(self, tenant: str, response_id: str) -> ResponseOwner | None:
         """Where this response of the tenant's came from; None when it is nobody's, or another tenant's."""
-        owner = self.store.records.of_response(tenant, response_id)
+        owner = self.store.records.of_response(tenant, response_id) if _can_be_given(response_id) else None
         if owner is None and self.remembered(tenant, [response_id]):
             return ResponseOwner(None, None, None)
         return owner
@@ -340,3 +322,8 @@ class SessionManager:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _can_be_given(given_id: str) -> bool:
+    """What is no id nobody was given, and not every store could look for it."""
+    return len(given_id) <= 200 and given_id.isprintable()

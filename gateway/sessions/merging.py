@@ -41,8 +41,11 @@ def merge(found: Session | None, session: Session, *, replace: bool) -> Merge:
     return Merge.UPDATED if replace or (same and found.last_used < session.last_used) else Merge.REFUSED
 
 
-def put(store: Store, codec: Codec, sessions: Sequence[Session], *, replace: bool) -> Sequence[Merge]:
-    """Merges sessions, all of them different ones, into the store, and tells of each what became of it."""
+def put(
+    store: Store, codec: Codec, sessions: Sequence[Session], *, replace: bool, dry_run: bool = False
+) -> Sequence[Merge]:
+    """Merges sessions, all of them different ones, into the store, and tells of each what became of it; a `dry_run`
+    what would become of it, and writes nothing."""
     merges: dict[SessionKey, Merge] = {}
     pending = sessions
     while pending:
@@ -56,6 +59,8 @@ def put(store: Store, codec: Codec, sessions: Sequence[Session], *, replace: boo
                 if known is not None:
                     known.opened()  # what cannot be read is not written over
                 changes.append((there, session))
+        if dry_run:
+            break
         written = store.sessions.put([(there, codec.encode(session)) for there, session in changes])
         # Of the others somebody else wrote the mapping in between: they are judged again.
         pending = [session for (_, session), done in zip(changes, written, strict=True) if not done]

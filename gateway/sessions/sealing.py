@@ -38,11 +38,6 @@ class Sealing:
             except ValueError as exc:
                 raise ConfigurationError("An encryption key has 32 bytes in URL-safe base64, as Fernet's do.") from exc
 
-    @property
-    def active(self) -> bool:
-        """Whether what is sealed twice makes two texts."""
-        return self._fernet is not None
-
     def seal(self, key: SessionKey, name: str, value: JSON) -> str:
         """The text that a store keeps of the session's field `name`: one for equal values, unless it is encrypted."""
         if self._fernet is None or not value:
@@ -72,6 +67,3 @@ class Sealing:
 
 def is_sealed(text: str) -> bool:
     return text.startswith(_BEGINS)
-
-
-PLAIN = Sealing()

@@ -155,7 +155,7 @@ class Records(ABC):
 
     @abstractmethod
     def get(self, key: SessionKey, turn_id: str) -> TurnRecord | None:
-        """The record, `live` as of now. A waiting one that died is absent."""
+        """This session's record, `live` as of now. A waiting one that died is absent."""
 
     @abstractmethod
     def newest(self, key: SessionKey, limit: int, after: str | None) -> Sequence[TurnRecord]:

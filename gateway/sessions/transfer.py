@@ -7,15 +7,16 @@ session that is being erased is left out, and whoever holds it finishes that.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import orjson
 
 from gateway.errors import InvalidSessionIdError
 from gateway.model import Session, SessionKey, Status, parse_session_id
 from gateway.sessions.manager import SessionManager
-from gateway.sessions.merging import Merge, merge
+from gateway.sessions.merging import Merge
 from gateway.sessions.values import Filter
 
 BATCH = 1000
@@ -40,8 +41,11 @@ class Tally:
     refused_keys: list[SessionKey] = field(default_factory=list)
     """The first of those refused, to be named."""
 
+    def count(self, what: str) -> None:
+        setattr(self, what, getattr(self, what) + 1)
+
     def add(self, key: SessionKey, merged: Merge) -> None:
-        setattr(self, merged.value, getattr(self, merged.value) + 1)
+        self.count(merged.value)
         if merged is Merge.REFUSED and len(self.refused_keys) < NAMED:
             self.refused_keys.append(key)
 
@@ -58,10 +62,7 @@ def transfer(
     what was told of is there, and the same again goes on from there. A `dry_run` only says what would be done."""
     tally = Tally()
     for batch in _batches(movable(sessions, tally)):
-        if dry_run:
-            merges: Sequence[Merge] = [merge(target.get(s.key), s, replace=replace) for s in batch]
-        else:
-            merges = target.put(batch, replace=replace)
+        merges = target.put(batch, replace=replace, dry_run=dry_run)
         for session, merged in zip(batch, merges, strict=True):
             tally.add(session.key, merged)
         told(tally)
@@ -73,24 +74,24 @@ def movable(sessions: Iterable[Session], tally: Tally) -> Iterator[Session]:
     """Those that may move; the others are counted."""
     for session in sessions:
         tally.seen += 1
-        if is_movable(session):
+        if (why := obstacle(session)) is None:
             yield session
-        elif session.status is Status.ERASING:
-            tally.erasing += 1
-        elif session.unreadable is not None:
-            tally.unreadable += 1
         else:
-            tally.unusable += 1
+            tally.count(why)
 
 
-def is_movable(session: Session) -> bool:
-    """Whether it may move: it is not being erased, can be read whole, and a client could name it, which a file edited
-    by hand may miss."""
+def obstacle(session: Session) -> Literal["erasing", "unreadable", "unusable"] | None:
+    """Why it may not move: it is being erased, cannot be read whole, or no client could name it, as in a file that was
+    edited by hand."""
+    if session.status is Status.ERASING:
+        return "erasing"
+    if session.unreadable is not None:
+        return "unreadable"
     try:
         parse_session_id(session.session_id)
     except InvalidSessionIdError:
-        return False
-    return session.status is not Status.ERASING and session.unreadable is None
+        return "unusable"
+    return None
 
 
 def _batches(sessions: Iterable[Session]) -> Iterator[list[Session]]:
@@ -124,7 +125,8 @@ class Comparison:
 
 def compare(source: SessionManager, target: SessionManager) -> Comparison:
     """Whether every movable session of the source is in the target, field for field."""
-    expected = {session.key: _digest(session) for session in source.walk(Filter(), page=BATCH) if is_movable(session)}
+    moving = movable(source.walk(Filter(), page=BATCH), Tally())
+    expected = {session.key: _digest(session) for session in moving}
     same = beyond = 0
     for session in target.walk(Filter(), page=BATCH):
         digest = expected.get(session.key)

@@ -6,7 +6,13 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 
-from gateway.errors import QueueFullError, SessionNotFoundError, StoreUnavailableError, TurnBusyError
+from gateway.errors import (
+    QueueFullError,
+    SessionExistsError,
+    SessionNotFoundError,
+    StoreUnavailableError,
+    TurnBusyError,
+)
 from gateway.liveness import uptime_us
 from gateway.model import JSON, Session, SessionKey, Status, TurnRecord, TurnState
 from gateway.sessions.codec import Codec
@@ -218,6 +224,25 @@ class Turn:
             raise SessionNotFoundError()
         self._store.sessions.forget(self.record.turn_id, self.key, self.session.conversation_id, erase=False)
         self.session = None
+
+    def rename(self, free: Turn, *, user_id: str | None = None) -> Session:
+        """Gives the session the name whose turn `free` is (and a user, when one is named), its turn records with it."""
+        session, sessions, codec = self.session, self._store.sessions, self._holdings.codec
+        if session is None:
+            raise SessionNotFoundError()
+        if free.session is not None:
+            raise SessionExistsError(param="session_id")
+        if (expired := free.expired) is not None:
+            erase = self._store.terms.erase_expired
+            sessions.forget(free.record.turn_id, free.key, expired.conversation_id, erase=erase)
+        while True:
+            # What is sealed names its session.
+            renamed = replace(session, session_id=free.key.session_id, user_id=user_id or session.user_id)
+            if sessions.rename(self.record.turn_id, free.record.turn_id, self.key, codec.encode(renamed)):
+                return renamed
+            if (stored := sessions.get(self.key)) is None:
+                raise SessionNotFoundError()
+            session = codec.decode(stored)
 
     def leave(self) -> None:
         """Gives the session back without an end: a turn that has not begun leaves no trace, a begun one is in doubt."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -38,6 +37,10 @@ class Terms:
     retention: Retention = Retention()
     clock: Callable[[], float] | None = None
     """Stands in (epoch seconds) for the store's own clock in what concerns a session's lifetime."""
+
+    def now(self, own: Callable[[], int]) -> int:
+        """Epoch milliseconds by that clock, or else by the store's own."""
+        return own() if self.clock is None else round(self.clock() * 1000)
 
 
 class Binding(NamedTuple):
@@ -142,6 +145,15 @@ class Filter:
     prefix: str = ""
     used_before: int | None = None
 
+    def passes(self, session: StoredSession) -> bool:
+        return (
+            self.tenant in (None, session.tenant)
+            and self.user_id in (None, session.user_id)
+            and self.status in (None, session.status)
+            and session.session_id.startswith(self.prefix)
+            and (self.used_before is None or session.last_used < self.used_before)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
@@ -177,8 +189,3 @@ class Lifetime:
         if self.age_seconds is not None and not math.isinf(self.age_seconds):
             ends.append(created_at + round(self.age_seconds * 1000))
         return min(ends, default=None)
-
-
-def epoch_ms(clock: Callable[[], float] | None = None) -> int:
-    """Epoch milliseconds by that clock, or by this host's."""
-    return round((clock or time.time)() * 1000)

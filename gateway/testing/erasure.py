@@ -171,6 +171,16 @@ class ErasureContract(StoreContract):
         clock.advance(60)  # and none of them was heard of again
         assert len(store.claim_erasures(10, store.now() + 60_000)) == 3
 
+    def test_who_begins_one_again_has_it_to_themselves(self, open_store: OpenStore) -> None:
+        clock = Clock()
+        store = open_store(clock=clock)
+        make_session(store)
+        begin_erasure(store)
+        clock.advance(CLAIM_MS / 1000)
+        again = begin_erasure(store)
+        assert store.claim_erasures(1, store.now() + 60_000) == []
+        assert [each.not_before for each in store.erasures()] == [again.not_before]
+
     def test_what_failed_comes_again_when_it_is_to(self, open_store: OpenStore) -> None:
         clock = Clock()
         store = open_store(clock=clock)

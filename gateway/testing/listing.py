@@ -9,6 +9,7 @@ import pytest
 
 from gateway.errors import InvalidRequestError
 from gateway.model import Session, SessionKey, Status
+from gateway.sessions.cursor import Cursor
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.values import Filter, Lifetime
 from gateway.testing.contract import OpenStore, StoreContract, make_session, run_turn
@@ -207,7 +208,14 @@ class ListingContract(StoreContract):
         for nonsense in ("%", "_", "a%", "*", "a*", "?", "[a]", "^a", "\\", "'", "a\\_"):
             assert ids(store, prefix=nonsense) == [], nonsense
 
-    @pytest.mark.parametrize("cursor", ["nonsense", "0", "-1", "é🦀", "AAAA", "W10", "e30", "bnVsbA==", "a" * 5000])
+    @pytest.mark.parametrize(
+        "cursor",
+        [
+            *("nonsense", "0", "-1", "é🦀", "AAAA", "W10", "e30", "bnVsbA==", "a" * 5000),
+            Cursor(2**64 - 1, "a", "").encode(),
+            Cursor(True, "a", "").encode(),
+        ],
+    )
     def test_a_cursor_that_no_page_gave_is_refused(self, store: SessionManager, cursor: str) -> None:
         make_session(store, SessionKey("", "a"))
         with pytest.raises(InvalidRequestError):

@@ -110,6 +110,20 @@ class PuttingContract(StoreContract):
         assert store.get(moved.key) is None
         assert store.expire() == 1
 
+    def test_a_dry_run_says_what_would_be_done_and_does_nothing(self, open_store: OpenStore) -> None:
+        clock = Clock()
+        store = open_store(clock=clock)
+        same, older, expired, new = (foreign(store, number) for number in range(1, 5))
+        expired = replace(expired, expires_at=store.now() + 1000)
+        store.put([same, older, expired])
+        clock.advance(2)
+        later = replace(older, last_used=older.last_used + 5, turns=18)
+        another = replace(expired, conversation_id="conv_another")
+        wanted = [same, later, another, new]
+        would = store.put(wanted, dry_run=True)
+        assert (store.get(older.key), store.get(new.key)) == (older, None)
+        assert list(would) == list(store.put(wanted)) == [Merge.SAME, Merge.UPDATED, Merge.REFUSED, Merge.MADE]
+
 
 class PuttingAcrossProcesses(SharedStoreContract):
     def test_two_processes_that_put_the_same_sessions_make_each_once(

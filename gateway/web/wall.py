@@ -132,7 +132,7 @@ def ids_given_in(response: Mapping[str, Any]) -> list[str]:
 def own_response(response_id: str) -> ResponseOwner:
     """Where a response of the caller's came from."""
     sessions = gateway().sessions
-    owner = sessions.response_owner(own_namespace(), response_id) if len(response_id) <= 200 else None
+    owner = sessions.response_owner(own_namespace(), response_id)
     if owner is None:
         raise response_not_found(response_id)
     if owner.session_id is not None:

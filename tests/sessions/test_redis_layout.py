@@ -357,6 +357,18 @@ def test_a_hand_written_record_can_be_edited_and_a_broken_one_is_an_error(
     run_turn(store, wait_seconds=0)  # the one that failed holds nobody up
 
 
+def test_a_mapping_that_a_hand_wrote_is_listed_once_under_its_new_name(store: SessionManager, valkey: Valkey) -> None:
+    run_turn(store)
+    by_hand = SessionKey("acme", "by_hand")
+    for name, value in valkey.ask("HGETALL", part(store, "session")).items():
+        if name != "history":
+            valkey.ask("HSET", keys_of(store).session(by_hand), name, value)
+    store.rename(by_hand, "named")
+    run_turn(store, SessionKey("acme", "named"))
+    page = store.list(Filter(tenant="acme", prefix="named"))
+    assert [session.session_id for session in page.sessions] == ["named"]
+
+
 def test_what_is_spoilt_costs_its_own_session_and_nothing_else(open_store: Open, valkey: Valkey) -> None:
     clock = Clock()
     store = open_store(clock=clock, lifetime=Lifetime(600.0), erase_expired=True)

@@ -23,8 +23,9 @@ from gateway.database.sqlite import memory_engine
 from gateway.liveness import Liveness
 from gateway.model import Status
 from gateway.sessions import Filter, Terms
+from gateway.sessions.cursor import Cursor
 from gateway.sessions.sql import SqlStore
-from gateway.sessions.sql.listing import Cursor, select_made, select_page
+from gateway.sessions.sql.listing import select_made, select_page
 from gateway.sessions.sql.schema import Tables
 
 FOLDER = Path(__file__).parent / "statements"

@@ -18,10 +18,10 @@ import sqlalchemy as sa
 from gateway.database.engine import Database
 from gateway.errors import SessionExistsError, SessionNotFoundError
 from gateway.model import SessionKey, Status
+from gateway.sessions.cursor import Cursor, parse_cursor
 from gateway.sessions.jsonfile.file import SessionsFile
 from gateway.sessions.jsonfile.snapshot import Draft
 from gateway.sessions.sql.erasures import SqlErasures
-from gateway.sessions.sql.listing import Cursor, parse_cursor
 from gateway.sessions.sql.records import SqlRecords
 from gateway.sessions.sql.tickets import SqlTickets
 from gateway.sessions.store import Sessions, lost
@@ -54,20 +54,12 @@ class JsonSessions(Sessions):
         now = self._tickets.now()
         behind = parse_cursor(after) if after is not None else None
         newest = self._file.read().newest(behind=behind, used_before=wanted.used_before)
-        matching = (
-            session
-            for session in newest
-            if not session.is_over(now)
-            and wanted.tenant in (None, session.tenant)
-            and wanted.user_id in (None, session.user_id)
-            and wanted.status in (None, session.status)
-            and session.session_id.startswith(wanted.prefix)
-        )
+        matching = (session for session in newest if wanted.passes(session) and not session.is_over(now))
         found = list(islice(matching, limit + 1))
         page = found[:limit]
         if len(found) <= limit:
             return StoredPage(page, None)
-        return StoredPage(page, Cursor(page[-1].last_used, page[-1].session_id, page[-1].tenant).encode())
+        return StoredPage(page, Cursor.of(page[-1]).encode())
 
     def made(self, tenant: str, limit: int, before: tuple[int, str] | None) -> Sequence[StoredSession]:
         now = self._tickets.now()

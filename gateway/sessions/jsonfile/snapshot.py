@@ -8,14 +8,12 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 from gateway.model import SessionKey
+from gateway.sessions.cursor import Cursor
 from gateway.sessions.jsonfile.changes import Stamp
 from gateway.sessions.jsonfile.format import Entry, encode_entry, name_of
 from gateway.sessions.values import StoredSession
 
 T = TypeVar("T")
-
-Place = tuple[int, str, str]
-"""A session's place in the listing: last_used, session_id, tenant."""
 
 
 class Snapshot:
@@ -33,19 +31,18 @@ class Snapshot:
         return (entry.session for entry in self.entries.values())
 
     @cached_property
-    def _by_use(self) -> list[Place]:
-        return sorted((session.last_used, session.session_id, session.tenant) for session in self.sessions())
+    def _by_use(self) -> list[Cursor]:
+        return sorted(Cursor.of(session) for session in self.sessions())
 
-    def newest(self, *, behind: Place | None = None, used_before: int | None = None) -> Iterator[StoredSession]:
+    def newest(self, *, behind: Cursor | None = None, used_before: int | None = None) -> Iterator[StoredSession]:
         """Newest use first: those behind that place, and used before that time."""
         end = len(self._by_use)
         if behind is not None:
             end = bisect.bisect_left(self._by_use, behind)
         if used_before is not None:
-            end = min(end, bisect.bisect_left(self._by_use, (used_before, "", "")))
+            end = min(end, bisect.bisect_left(self._by_use, Cursor(used_before, "", "")))
         for place in range(end - 1, -1, -1):
-            _, session_id, tenant = self._by_use[place]
-            yield self.entries[name_of(SessionKey(tenant, session_id))].session
+            yield self.entries[name_of(self._by_use[place].key)].session
 
 
 class Draft:

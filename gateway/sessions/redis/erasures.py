@@ -102,7 +102,7 @@ class RedisErasures(Erasures):
                 )
             )
         if erasure.whole:
-            self._hints.of_erased(erasure.key, used_until=erasure.requested_at)
+            self._hints.forsake_erased(erasure.key, used_until=erasure.requested_at)
 
 
 def _readable(tenant: str, rows: Iterable[tuple[str, str | None, int]]) -> list[Erasure]:

@@ -50,7 +50,7 @@ class Hints:
         names = [encode_key(key) for key in keys]
         return [("ZREM", self._keys.used, *names), ("ZREM", self._keys.due, *names)] if names else []
 
-    def of_erased(self, key: SessionKey, used_until: int) -> None:
+    def forsake_erased(self, key: SessionKey, used_until: int) -> None:
         """The session is erased: its name does not stay in here for as long as it might have lived."""
         self.forsake([key], used_until)
         self._client.call("ZADD", self._keys.due, "XX", "LT", self._steps.now(), encode_key(key))

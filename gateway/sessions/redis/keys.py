@@ -21,6 +21,7 @@
     {prefix}:erasing                         zset: tenants with erasures, by when to look
     {prefix}:api-keys                        hash: an API key's name → its hash, and whose it is (JSON)
     {prefix}:version                         string: which layout this is
+    {prefix}:ping                            string: for a moment, to see that the server takes writes
 
 The braces around TENANT/ are literal. A tenant is percent-encoded, all else is as it is: neither a session id nor an
 encoded tenant can hold a slash or a space, and what stands behind the first closing brace matters to no slot.
@@ -47,6 +48,7 @@ class Keys:
         self.erasing = f"{prefix}:erasing"
         self.api_keys = f"{prefix}:api-keys"
         self.version = f"{prefix}:version"
+        self.ping = f"{prefix}:ping"
 
     def tenant(self, tenant: str) -> str:
         """What all keys of this tenant begin with."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
 
-import orjson
-
-from gateway.errors import InvalidRequestError, StoreUnavailableError
+from gateway.errors import StoreUnavailableError
 from gateway.model import SessionKey
+from gateway.sessions.cursor import Cursor, parse_cursor
 from gateway.sessions.redis.hashes import decode_session, read_flat
 from gateway.sessions.redis.hints import SETTLING_MS, Hints
 from gateway.sessions.redis.keys import decode_key, encode_key
@@ -27,32 +24,7 @@ LOOK = 2000
 """How many entries one script looks at when only some of them are wanted."""
 
 
-class Place(NamedTuple):
-    """Where a session stands in a listing, which goes from the greatest to the least."""
-
-    used: int
-    tenant: str
-    session_id: str
-
-    @property
-    def key(self) -> SessionKey:
-        return SessionKey(self.tenant, self.session_id)
-
-    def encode(self) -> str:
-        return base64.urlsafe_b64encode(orjson.dumps(tuple(self))).decode().rstrip("=")
-
-    @classmethod
-    def parse(cls, cursor: str) -> Place:
-        try:
-            used, tenant, session_id = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-            if not isinstance(tenant, str) or not isinstance(session_id, str):
-                raise ValueError
-            return cls(int(used), tenant, session_id)
-        except (ValueError, TypeError):
-            raise InvalidRequestError("This cursor is not one of a listing.", param="after") from None
-
-
-Found = Iterator[tuple[Place, StoredSession]]
+Found = Iterator[tuple[Cursor, StoredSession]]
 
 
 class Listing:
@@ -63,24 +35,24 @@ class Listing:
         self._keys = steps.keys
 
     def page(self, wanted: Filter, limit: int, after: str | None) -> StoredPage:
-        place = None if after is None else Place.parse(after)
-        if wanted.used_before is not None and (place is None or place.used >= wanted.used_before):
-            place = Place(wanted.used_before, "", "")
+        place = None if after is None else parse_cursor(after)
+        if wanted.used_before is not None and (place is None or place.last_used >= wanted.used_before):
+            place = Cursor(wanted.used_before, "", "")
         now = self._steps.now()
         # One more than asked for tells whether there is a next page.
         all_ = self._of_all(place, limit + 1) if wanted.tenant is None else self._of_tenant(wanted, place, limit + 1)
-        passing = ((at, session) for at, session in all_ if _passes(wanted, session) and not session.is_over(now))
+        passing = ((at, session) for at, session in all_ if wanted.passes(session) and not session.is_over(now))
         found = list(islice(passing, limit + 1))
         sessions = [session for _, session in found[:limit]]
         return StoredPage(sessions, found[limit - 1][0].encode() if len(found) > limit else None)
 
     def made(self, tenant: str, limit: int, before: tuple[int, str] | None) -> Sequence[StoredSession]:
         now = self._steps.now()
-        place = None if before is None else Place(before[0], tenant, before[1])
+        place = None if before is None else Cursor(before[0], before[1], tenant)
         found = self._walk(tenant, "made", place, limit)
         return list(islice((session for _, session in found if not session.is_over(now)), limit))
 
-    def _of_tenant(self, wanted: Filter, place: Place | None, want: int) -> Found:
+    def _of_tenant(self, wanted: Filter, place: Cursor | None, want: int) -> Found:
         """The sessions of its tenant that may pass the filter, newest use first, those behind `place`."""
         tenant = wanted.tenant or ""
         if wanted.user_id is not None:
@@ -91,10 +63,10 @@ class Listing:
             index = "used"
         return self._walk(tenant, index, place, want, wanted.prefix)
 
-    def _walk(self, tenant: str, index: str, place: Place | None, want: int, prefix: str = "") -> Found:
+    def _walk(self, tenant: str, index: str, place: Cursor | None, want: int, prefix: str = "") -> Found:
         is_named = bool(prefix)
         while True:
-            score, member = ("", "") if place is None else (place.used, place.session_id)
+            score, member = ("", "") if place is None else (place.last_used, place.session_id)
             keys = {"index": self._keys.of(tenant, index)}
             args = {
                 "sessions": self._keys.of(tenant, "session:"),
@@ -113,21 +85,22 @@ class Listing:
                 answer = self._client.run(self._client.command("page", keys, {**args, "look": look}))
             more, score, member, *found = answer
             for session_id, used, mapping in zip(found[::3], found[1::3], found[2::3], strict=True):
-                at = Place(int(used), tenant, session_id)
+                at = Cursor(int(used), session_id, tenant)
                 if (session := _read(at.key, mapping)) is not None:
                     yield at, session
             if not more:
                 return
-            place = Place(int(score), tenant, member)
+            place = Cursor(int(score), member, tenant)
 
-    def _of_all(self, place: Place | None, want: int) -> Found:
+    def _of_all(self, place: Cursor | None, want: int) -> Found:
         """Every tenant's sessions, by the hints of their last use."""
         while True:
             score, member = (
-                ("", "") if place is None else (place.used, encode_key(place.key) if place.session_id else "")
+                ("", "") if place is None else (place.last_used, encode_key(place.key) if place.session_id else "")
             )
             flat = self._client.run(self._steps.across("walk", self._keys.used, score=score, member=member, most=want))
-            places = [Place(int(used), *decode_key(name)) for name, used in zip(flat[::2], flat[1::2], strict=True)]
+            named = zip(map(decode_key, flat[::2]), flat[1::2], strict=True)
+            places = [Cursor(int(used), key.session_id, key.tenant) for key, used in named]
             rows = self._client.batch([("HGETALL", self._keys.session(at.key)) for at in places], tolerant=True)
             missing = [at.key for at, row in zip(places, rows, strict=True) if row == {}]
             self._hints.forsake(missing, self._steps.now() - SETTLING_MS)
@@ -151,12 +124,3 @@ def _read(key: SessionKey, mapping: Sequence[str] | dict[str, str] | None) -> St
     except StoreUnavailableError:
         log.warning("a session in Redis cannot be read, and is not listed: %s", key.session_id)
         return None
-
-
-def _passes(wanted: Filter, session: StoredSession) -> bool:
-    return (
-        wanted.user_id in (None, session.user_id)
-        and wanted.status in (None, session.status)
-        and session.session_id.startswith(wanted.prefix)
-        and (wanted.used_before is None or session.last_used < wanted.used_before)
-    )

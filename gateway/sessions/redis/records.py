@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from gateway.errors import InvalidRequestError
 from gateway.model import SessionKey, TurnRecord
-from gateway.sessions.redis.hashes import decode_claim, decode_turn, encode_begun, encode_ended, encode_settled
+from gateway.sessions.redis.hashes import (
+    Flat,
+    decode_claim,
+    decode_turn,
+    encode_begun,
+    encode_ended,
+    encode_settled,
+)
 from gateway.sessions.redis.hints import Hints
+from gateway.sessions.redis.scripts import Command
 from gateway.sessions.redis.steps import Steps
 from gateway.sessions.store import Records, lost
 from gateway.sessions.values import ResponseOwner, Use
@@ -21,27 +30,15 @@ class RedisRecords(Records):
         self._retention = steps.terms.retention
 
     def write(self, record: TurnRecord) -> None:
-        (written,) = self._client.step(
-            self._steps.of_session(
-                "write",
-                record.key,
-                record.turn_id,
-                at=self._steps.now(),
-                record_ms=self._retention.record_ms,
-                record=encode_begun(record),
-            )
-        )
+        (written,) = self._client.step(self._writing("write", record, encode_begun(record)))
         if not written:
             raise lost()
 
     def finish(self, record: TurnRecord, use: Use | None) -> None:
-        finish = self._steps.of_session(
+        finish = self._writing(
             "finish",
-            record.key,
-            record.turn_id,
-            at=self._steps.now(),
-            record_ms=self._retention.record_ms,
-            record=encode_ended(record),
+            record,
+            encode_ended(record),
             conversation_id=use and use.conversation_id,
             last_used=use and use.last_used,
             expires_at=use and use.expires_at,
@@ -79,16 +76,7 @@ class RedisRecords(Records):
         return [decode_turn(key.tenant, *turn) for turn in zip(found[1::2], found[2::2], strict=True)]
 
     def settle(self, record: TurnRecord) -> bool:
-        (settled,) = self._client.step(
-            self._steps.of_session(
-                "settle",
-                record.key,
-                record.turn_id,
-                at=self._steps.now(),
-                record_ms=self._retention.record_ms,
-                record=encode_settled(record),
-            )
-        )
+        (settled,) = self._client.step(self._writing("settle", record, encode_settled(record)))
         return bool(settled)
 
     def set_undelivered(self, record: TurnRecord, undelivered: bool) -> bool:
@@ -113,3 +101,10 @@ class RedisRecords(Records):
     def prune(self, limit: int) -> int:
         """None: each record has its TTL, and a turn of its session takes it out of the list."""
         return 0
+
+    def _writing(self, script: str, record: TurnRecord, fields: Flat, **args: Any) -> Command:
+        """A step that writes these fields of a turn's record (see record.lua)."""
+        at, record_ms = self._steps.now(), self._retention.record_ms
+        return self._steps.of_session(
+            script, record.key, record.turn_id, at=at, record_ms=record_ms, record=fields, **args
+        )

@@ -87,6 +87,7 @@ def _collect(name: str) -> dict[str, tuple[Mapping[str, str], str]]:
     return {**parts, name: (header, text)}
 
 
+@cache
 def _read(name: str) -> tuple[Mapping[str, str], str]:
     text = (_FILES / f"{name}.lua").read_text(encoding="utf-8")
     header: dict[str, str] = {}

@@ -107,14 +107,13 @@ class RedisSessions(Sessions):
         return bound
 
     def rename(self, turn_id: str, other_turn_id: str, key: SessionKey, session: StoredSession) -> bool:
-        target = self._keys.tenant(key.tenant)
         rename = self._steps.of_session(
             "rename",
             key,
             turn_id,
             keys={
-                "target": f"{target}session:{session.session_id}",
-                "target_lock": f"{target}lock:{session.session_id}",
+                "target": self._keys.session(session.key),
+                "target_lock": self._keys.of(key.tenant, f"lock:{session.session_id}"),
             },
             target_id=session.session_id,
             other_turn_id=other_turn_id,

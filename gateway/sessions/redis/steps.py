@@ -8,7 +8,7 @@ from gateway.model import SessionKey
 from gateway.sessions.redis.client import Client
 from gateway.sessions.redis.keys import Keys
 from gateway.sessions.redis.scripts import Command
-from gateway.sessions.values import Terms, epoch_ms
+from gateway.sessions.values import Terms
 
 
 class Steps:
@@ -30,7 +30,7 @@ class Steps:
 
     def now(self) -> int:
         """By the server's clock, so that all hosts agree with each other and with the TTLs."""
-        return epoch_ms(self.terms.clock) if self.terms.clock is not None else self.client.now()
+        return self.terms.now(self.client.now)
 
     def of_session(
         self, script: str, key: SessionKey, turn_id: str = "", *, keys: dict[str, str] | None = None, **args: Any

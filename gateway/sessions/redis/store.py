@@ -37,7 +37,7 @@ class RedisStore(Store):
 
     def ping(self) -> None:
         """A replica could be read, and would answer a PING: what nobody reads is written."""
-        self.client.call("SET", f"{self.keys.prefix}:ping", "", "PX", 1)
+        self.client.call("SET", self.keys.ping, "", "PX", 1)
 
     def close(self) -> None:
         self.client.close()

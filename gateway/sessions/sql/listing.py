@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import orjson
 import sqlalchemy as sa
 
 from gateway.database.engine import Database
-from gateway.errors import InvalidRequestError, StoreUnavailableError
+from gateway.errors import StoreUnavailableError
 from gateway.model import Status
+from gateway.sessions.cursor import Cursor, parse_cursor
 from gateway.sessions.sql.rows import SESSION, decode_session
 from gateway.sessions.sql.schema import IS_INACTIVE
 from gateway.sessions.values import Filter, StoredPage, StoredSession
@@ -27,29 +25,6 @@ FEW = 3000
 _PREFIX = re.compile(r"[!-~]*\Z")
 
 
-class Cursor(NamedTuple):
-    """The last session of a page."""
-
-    last_used: int
-    session_id: str
-    tenant: str
-
-    def encode(self) -> str:
-        return base64.urlsafe_b64encode(orjson.dumps(list(self))).decode().rstrip("=")
-
-
-def parse_cursor(text: str) -> Cursor:
-    """`InvalidRequestError` when `text` was never a page's `next`."""
-    try:
-        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-        last_used, session_id, tenant = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if type(last_used) is int and isinstance(session_id, str) and isinstance(tenant, str):
-            return Cursor(last_used, session_id, tenant)
-    except (ValueError, TypeError, binascii.Error):
-        pass
-    raise InvalidRequestError("This is not the cursor of a page.", param="after")
-
-
 def list_page(
     database: Database, sessions: sa.Table, wanted: Filter, limit: int, after: str | None, *, now: int
 ) -> StoredPage:
@@ -60,7 +35,7 @@ def list_page(
     few = bool(wanted.prefix) and _are_few(database, sessions, wanted)
     rows = database.rows(select_page(sessions, wanted, limit + 1, cursor, now=now, few=few))
     last = rows[limit - 1] if len(rows) > limit else None
-    return StoredPage(_decode_all(rows[:limit]), last and Cursor(last.last_used, last.session_id, last.tenant).encode())
+    return StoredPage(_decode_all(rows[:limit]), last and Cursor.of(last).encode())
 
 
 def select_page(

@@ -15,7 +15,7 @@ from gateway.sessions.sql.rows import decode_record, of_session
 from gateway.sessions.sql.schema import Tables
 from gateway.sessions.sql.ticket_statements import HOLDS, WAITING, TicketStatements
 from gateway.sessions.store import Tickets, lost
-from gateway.sessions.values import KeyTakenError, Standing, Terms, epoch_ms
+from gateway.sessions.values import KeyTakenError, Standing, Terms
 
 _RENEWED_AT_ONCE = 500
 
@@ -32,7 +32,7 @@ class SqlTickets(Tickets):
         self._scrub_failed = False
 
     def now(self) -> int:
-        return epoch_ms(self.terms.clock) if self.terms.clock is not None else self.database.epoch_us() // 1000
+        return self.terms.now(lambda: self.database.epoch_us() // 1000)
 
     # --- In and out of a queue -----------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ if not text then return {now, ''} end
 local erasure = cjson.decode(text)
 local bound, status = unpack(redis.call('HMGET', session, 'conversation_id', 'status'))
 local whole = erasure.whole and bound == conversation_id and status == 'erasing'
-local next = drop_from(tenant .. 'log:' .. erasure.history, cursor, most, function(id)
+local next = drop_from(erasure.history, cursor, most, function(id)
   local of = redis.call('HGET', turn_key(id), 'conversation_id')
   return of == conversation_id or (whole and redis.call('HEXISTS', erasures, of or '') == 0)
 end)
@@ -22,8 +22,5 @@ if whole then
   unfile(session_id)
   redis.call('DEL', session)
   advance()
-end
-if redis.call('EXISTS', tenant .. 'log:' .. erasure.history) == 0 then
-  redis.call('DEL', tenant .. 'history:' .. erasure.history)
 end
 return {now, ''}

@@ -45,8 +45,6 @@ local function add_erasure(conversation_id, history, requested_at, not_before, w
     or {requested_at = requested_at, whole = false, attempts = 0, history = history}
   erasure.whole = erasure.whole or whole
   redis.call('HSET', erasures, conversation_id, cjson.encode(erasure))
-  if not known then
-    redis.call('ZADD', tenant .. 'erasing', not_before, member)
-    redis.call('ZADD', tenant .. 'requested', requested_at, member)
-  end
+  redis.call('ZADD', tenant .. 'erasing', 'GT', not_before, member)
+  redis.call('ZADD', tenant .. 'requested', 'NX', requested_at, member)
 end

@@ -43,7 +43,6 @@ end
 
 local function write_record()
   keep_response()
-  local idempotency_key = redis.call('HGET', turn, 'idempotency_key')
-  if written.idempotency_key == '' then free(idempotency_key, turn_id) end
+  if written.idempotency_key == '' then free(redis.call('HGET', turn, 'idempotency_key'), turn_id) end
   write_fields(turn, record)
 end

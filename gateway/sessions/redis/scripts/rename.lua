@@ -15,6 +15,7 @@ unfile(target_id)
 redis.call('RENAME', session, target)
 write_fields(target, {'session_id', target_id, 'user_id', user_id, 'data', data, 'metadata', metadata})
 redis.call('HSET', target, 'revision', revision + 1)
+redis.call('HSETNX', target, 'history', turn_id)
 file(target, target_id)
 if source[3] then redis.call('SET', tenant .. 'history:' .. source[3], target_id, 'XX', 'KEEPTTL') end
 

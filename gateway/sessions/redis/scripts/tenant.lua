@@ -56,7 +56,8 @@ end
 
 -- Drops those turns of a log that `go`, beginning at the score `cursor`, and looks at no more than `most`.
 -- Answers where to go on, or an empty text at the end.
-local function drop_from(log, cursor, most, go)
+local function drop_from(history, cursor, most, go)
+  local log = tenant .. 'log:' .. history
   local entries = redis.call('ZRANGEBYSCORE', log, cursor, '+inf', 'WITHSCORES', 'LIMIT', 0, most)
   for i = 1, #entries, 2 do
     local session_id = session_of(entries[i])
@@ -66,7 +67,9 @@ local function drop_from(log, cursor, most, go)
       redis.call('ZREM', log, entries[i])
     end
   end
-  return #entries == 2 * most and '(' .. entries[#entries] or ''
+  if #entries == 2 * most then return '(' .. entries[#entries] end
+  if redis.call('EXISTS', log) == 0 then redis.call('DEL', tenant .. 'history:' .. history) end
+  return ''
 end
 
 -- Frees the idempotency key of a turn, if it is this turn's.

@@ -30,7 +30,6 @@ from gateway.sessions.sql import open_file
 from gateway.sessions.sql.erasures import SqlErasures
 from gateway.sessions.sql.owners import SqlOwners
 from gateway.sessions.sql.records import SqlRecords
-from gateway.sessions.sql.schema import Tables, prepare
 from gateway.sessions.sql.tickets import SqlTickets
 from gateway.sessions.store import Sessions, Store, lost
 from gateway.sessions.values import Erasure, StoredPage, StoredSession
@@ -246,9 +245,10 @@ class FolderErasures(SqlErasures):
 class FolderStore(Store):
     def __init__(self, folder: Folder, terms: Terms) -> None:
         file = sa.URL.create("sqlite", database=str(folder.path / "turns.db"))
-        self.database, self.liveness = open_file(file, alive_folder=folder.path / "alive")
-        tables = Tables("folder", self.database.engine.dialect)
-        prepare(self.database, tables, mapping=False)
+        self.database, self.tables, self.liveness = open_file(
+            file, prefix="folder", alive_folder=folder.path / "alive", mapping=False
+        )
+        tables = self.tables
         self.terms = terms
         self.tickets = SqlTickets(self.database, tables, self.liveness, terms)
         self.records = FolderRecords(self.database, tables, self.tickets)
@@ -261,7 +261,7 @@ class FolderStore(Store):
         return self.tickets.now()
 
     def ping(self):
-        self.database.check()
+        self.database.check(self.tables.turns)
         self.liveness.check()
 
     def close(self):

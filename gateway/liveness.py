@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
 import uuid
 import weakref
@@ -43,6 +44,8 @@ class Liveness:
         self._folder = folder
         self._fd: int | None = None
         self._closed = False
+        # The mark is put back by whoever misses it first; a second one would take the first for a stranger.
+        self._lock = threading.Lock()
         if folder is None:
             return
         try:
@@ -63,34 +66,39 @@ class Liveness:
 
     def refresh(self) -> None:
         """Puts the mark back if somebody has tidied it away; if that cannot be just now, the next call tries again."""
-        if self._folder is None or self._closed:
-            return
-        mark = self._folder / self.owner
-        with _translated():
-            if self._fd is None or not _is_at(mark, self._fd):
-                self._folder.mkdir(exist_ok=True)
-                lost, self._fd = self._fd, _make_mark(mark)
-                if lost is not None:
-                    os.close(lost)
+        with self._lock, _translated():
+            self._put_back()
 
     def check(self) -> None:
         """`StoreUnavailableError` unless files can be made and written here: a disk may be full, or read-only."""
-        self.refresh()
-        if self._fd is not None:
-            with _translated():
+        with self._lock, _translated():
+            self._put_back()
+            if self._fd is not None:
                 os.pwrite(self._fd, bytes(_BLOCK), 0)
                 os.ftruncate(self._fd, 0)
 
     def close(self) -> None:
-        self._closed = True
         _open.discard(self)
-        if self._fd is not None and self._folder is not None:
-            (self._folder / self.owner).unlink(missing_ok=True)
-            os.close(self._fd)
-            self._fd = None
+        with self._lock:
+            self._closed = True
+            if self._fd is not None and self._folder is not None:
+                (self._folder / self.owner).unlink(missing_ok=True)
+                os.close(self._fd)
+                self._fd = None
+
+    def _put_back(self) -> None:
+        if self._folder is None or self._closed:
+            return
+        mark = self._folder / self.owner
+        if self._fd is None or not _is_at(mark, self._fd):
+            self._folder.mkdir(exist_ok=True)
+            lost, self._fd = self._fd, _make_mark(mark)
+            if lost is not None:
+                os.close(lost)
 
     def _after_fork(self) -> None:
         """The child must not keep its parent alive, nor be taken for it."""
+        self._lock = threading.Lock()
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -239,3 +240,24 @@ def test_a_disk_on_which_nothing_more_can_be_written_is_unavailable(alive: Liven
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     alive.check()
+
+
+def test_whoever_looks_at_once_puts_a_lost_mark_back_once(alive: Liveness, tmp_path: Path) -> None:
+    mark = tmp_path / "marks" / alive.owner
+    for _ in range(10):
+        mark.unlink()
+        start_line = threading.Barrier(2)
+
+        def look(verb: Callable[[], None], start_line: threading.Barrier = start_line) -> None:
+            start_line.wait()
+            verb()
+
+        # Daemons, so that one which never ends is a failure and no run without an end.
+        both = [threading.Thread(target=look, args=(verb,), daemon=True) for verb in (alive.check, alive.refresh)]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join(10)
+            assert not thread.is_alive()
+        assert alive.is_alive(alive.owner)
+        assert mark.exists()

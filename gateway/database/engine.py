@@ -6,6 +6,7 @@ BEGIN and COMMIT itself (`transaction`).
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import weakref
@@ -43,7 +44,6 @@ _TICKS = {
 }
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "mysql": "START TRANSACTION"}
 _IS_READ_ONLY = {
-    "sqlite": "SELECT 0",
     # On in every transaction of a standby, too.
     "postgresql": "SELECT current_setting('transaction_read_only') = 'on'",
     # A number to some servers, a word to others.
@@ -72,7 +72,7 @@ class Database:
             self.tick = sa.bindparam("tick", callable_=uptime_us, type_=sa.BigInteger)
         self._ahead_us = 0
         self._heard_at = 0
-        self._spent = 0
+        self._spent = math.inf
         self._draw_lines()
         if self.networked:
             sa.event.listen(engine, "connect", self._connected)
@@ -108,8 +108,8 @@ class Database:
 
         return self._repeated(attempt, repeat=repeat)
 
-    def atomically(self, step: Callable[[sa.Connection], T], *, repeat: bool = True) -> T:
-        """Runs `step` in a transaction: all of it or nothing. It may be called several times; `repeat` as above."""
+    def atomically(self, step: Callable[[sa.Connection], T]) -> T:
+        """Runs `step` in a transaction: all of it or nothing. It may be called several times."""
 
         def attempt() -> T:
             try:
@@ -119,7 +119,7 @@ class Database:
                 # Somebody wrote the same row in between: the next attempt finds it.
                 raise AgainError(undone=True) from exc
 
-        return self._repeated(attempt, repeat=repeat)
+        return self._repeated(attempt, repeat=True)
 
     def connection(self, *, urgent: bool = False) -> AbstractContextManager[sa.Connection]:
         """A connection for reading: its statements see what is there at their moment, each by itself."""
@@ -144,10 +144,11 @@ class Database:
                     work.invalidate()
                 raise
 
-    def check(self) -> None:
-        """`StoreUnavailableError` unless the database answers and takes writes: a server that has become a standby
-        answers, too."""
-        if self.rows(sa.text(_IS_READ_ONLY[self.kind]))[0][0]:
+    def check(self, table: sa.FromClause) -> None:
+        """`StoreUnavailableError` unless the database answers, has this table and takes writes: a server that has
+        become a standby answers, too."""
+        self.rows(sa.select(table).limit(1))
+        if self.networked and self.rows(sa.text(_IS_READ_ONLY[self.kind]))[0][0]:
             # The next connections may lead to the server that has taken its place.
             self.engine.dispose()
             raise StoreUnavailableError("The store's database is read-only just now.", retry_after=1)

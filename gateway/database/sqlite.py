@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc as sql_errors
 
-from gateway.database.drivers import CONNECTIONS, make_engine
+from gateway.database.drivers import make_engine
 
 BUSY_SECONDS = 10
 """How long a process waits for another one that writes."""
@@ -23,9 +23,7 @@ def memory_engine() -> sa.Engine:
 
 def file_engine(url: sa.URL) -> sa.Engine:
     """A database in a file. Opens nothing yet; who is the first to connect calls `use_wal`."""
-    engine = make_engine(
-        url, connections=CONNECTIONS + 1, connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS}
-    )
+    engine = make_engine(url, connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS})
     sa.event.listen(engine, "connect", _configure)
     return engine
 

@@ -208,6 +208,14 @@ class ErasureContract(StoreContract):
         assert found.response_id is None
         assert store.response_owner("", "resp_0") is None
 
+    def test_a_session_of_another_conversation_is_not_forgotten(self, store: SessionManager) -> None:
+        record = run_turn(store)
+        session = store.get(KEY)
+        with store.turn(KEY) as turn:
+            store.store.sessions.forget(turn.record.turn_id, KEY, "conv_other", erase=False)
+        assert store.get(KEY) == session
+        assert list(store.turns(KEY)) == [record]
+
     def test_forgetting_leaves_the_conversation_alone(self, store: SessionManager) -> None:
         record = run_turn(store)
         with store.turn(KEY) as turn:

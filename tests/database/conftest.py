@@ -57,6 +57,7 @@ def run(database: Database, statement: str) -> None:
         connection.exec_driver_sql(statement)
 
 
+WORDS = sa.table("words", sa.column("number"), sa.column("word"))
 WRITE = sa.text("INSERT INTO words SELECT COUNT(*), :word FROM words")
 
 

@@ -1,6 +1,8 @@
 """A few connections for many: in order, with one kept for the leases, and none that leads nowhere."""
 
+import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -9,11 +11,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from gateway.database import engine
 from gateway.database.drivers import CONNECTIONS
 from gateway.database.engine import Database
 from gateway.errors import StoreUnavailableError
 from gateway.line import Line
-from tests.database.conftest import WRITE, Open, words, write
+from tests.database.conftest import WORDS, WRITE, Open, words, write
 from tests.harness.servers import MariaDB, Postgres, TcpProxy
 from tests.harness.support import eventually, run_script
 
@@ -164,7 +167,7 @@ def test_connections_to_what_has_become_a_standby_are_given_up(database: Databas
     postgres.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     try:
         with pytest.raises(StoreUnavailableError, match="read-only"):
-            database.check()
+            database.check(WORDS)
         with pytest.raises(StoreUnavailableError):
             write(database, "lost")
         with pytest.raises(StoreUnavailableError), database.transaction() as work:
@@ -175,7 +178,7 @@ def test_connections_to_what_has_become_a_standby_are_given_up(database: Databas
     with pytest.raises(StoreUnavailableError):
         write(database, "refused by the old connection", repeat=False)
     write(database, "kept", repeat=False)
-    database.check()
+    database.check(WORDS)
     assert words(database) == ["kept"]
 
 
@@ -187,8 +190,8 @@ def test_a_check_finds_the_successor(database: Database, postgres: Postgres) -> 
     words(database)
     postgres.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
     with pytest.raises(StoreUnavailableError, match="read-only"):
-        database.check()
-    database.check()
+        database.check(WORDS)
+    database.check(WORDS)
 
 
 @pytest.mark.parametrize("url", ["mariadb"], indirect=True)
@@ -202,20 +205,20 @@ def test_nor_is_what_has_become_a_replica_in_mariadb_used(
     mariadb.execute("SET GLOBAL read_only = 1")
     try:
         with pytest.raises(StoreUnavailableError, match="read-only"):
-            writer.check()
+            writer.check(WORDS)
         before = writer.rows(connection_id)
         with pytest.raises(StoreUnavailableError):
             write(writer, "lost")
         assert writer.rows(connection_id) != before
     finally:
         mariadb.execute("SET GLOBAL read_only = 0")
-    writer.check()
+    writer.check(WORDS)
     write(writer, "kept")
     assert words(database) == ["kept"]
 
 
 def test_a_database_that_answers_and_takes_writes_passes_the_check(database: Database) -> None:
-    database.check()
+    database.check(WORDS)
 
 
 # --- A fork ------------------------------------------------------------------------------------------------
@@ -252,3 +255,19 @@ def test_a_child_of_a_fork_has_connections_and_lines_of_its_own(url: str, tmp_pa
     """
     done = run_script(script, tmp_path)
     assert done.stdout.strip() == "0 True", done.stderr
+
+
+def test_one_whose_tables_are_gone_does_not(database: Database) -> None:
+    with pytest.raises(StoreUnavailableError):
+        database.check(sa.table("gone", sa.column("word")))
+
+
+@pytest.mark.parametrize("url", ["postgresql", "mariadb"], indirect=True)
+def test_the_first_answer_sets_the_clock_however_lately_the_host_was_booted(
+    url: str, open_database: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uptime = itertools.count(3_000_000, 1000)
+    monkeypatch.setattr(engine, "uptime_us", lambda: next(uptime))
+    young = open_database(url)
+    young.rows(sa.select(sa.literal(1)))
+    assert abs(young.epoch_us() / 1e6 - time.time()) < 3600

@@ -2,10 +2,11 @@
 
 import json
 import os
+import sqlite3
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -226,6 +227,15 @@ def test_a_file_that_becomes_corrupt_is_an_error_until_it_is_mended(path: Path, 
         assert path.read_bytes() == content
         path.write_text(ORIGINAL)
         assert store.update(ALICE, status=Status.COMPLETED).status is Status.COMPLETED
+
+
+def test_without_the_tables_beside_the_file_it_is_not_ready(path: Path) -> None:
+    with open_sessions(f"json:{path}") as store:
+        store.ping()
+        with closing(sqlite3.connect(f"{path}.d/turns.db")) as beside:
+            beside.execute("DROP TABLE gateway_turns")
+        with pytest.raises(StoreUnavailableError):
+            store.ping()
 
 
 def test_what_is_wrong_with_a_file_names_nobody_in_it(path: Path) -> None:

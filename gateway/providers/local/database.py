@@ -13,7 +13,7 @@ from gateway.database.drivers import parse_url, server_engine
 from gateway.database.engine import CollisionError, Database
 from gateway.database.sqlite import file_engine, use_wal
 from gateway.errors import ConfigurationError, GatewayError
-from gateway.providers.local.tables import metadata
+from gateway.providers.local.tables import conversations, metadata
 from gateway.providers.local.wire import server_error
 
 _MAGIC = b"SQLite format 3\0"
@@ -79,7 +79,7 @@ class ConversationDatabase:
     def check(self) -> None:
         """An error unless the database answers and takes writes."""
         try:
-            self._open().check()
+            self._open().check(conversations)
         except _ERRORS as exc:
             raise server_error(_UNAVAILABLE, status=503) from exc
 

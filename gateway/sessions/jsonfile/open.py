@@ -8,13 +8,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from gateway.database.engine import Database
 from gateway.errors import ConfigurationError, StoreUnavailableError
 from gateway.sessions.jsonfile.atomic import may_write
 from gateway.sessions.jsonfile.file import SessionsFile
 from gateway.sessions.jsonfile.store import JsonStore
 from gateway.sessions.sql.opening import open_file
-from gateway.sessions.sql.schema import Tables, prepare
 from gateway.sessions.values import Terms
 
 
@@ -24,17 +22,9 @@ def open_json(url: str, *, prefix: str, terms: Terms) -> JsonStore:
     path = _parse(url)
     file = _open_sessions_file(path)
     try:
-        database, liveness = open_file(
-            sa.URL.create("sqlite", database=str(file.folder / "turns.db")), alive_folder=file.folder / "alive"
-        )
-        try:
-            tables = Tables(prefix, database.engine.dialect)
-            _prepare(database, tables, file)
-            return JsonStore(file, database, tables, liveness, terms)
-        except BaseException:
-            liveness.close()
-            database.close()
-            raise
+        turns = sa.URL.create("sqlite", database=str(file.folder / "turns.db"))
+        opened = open_file(turns, prefix=prefix, alive_folder=file.folder / "alive", mapping=False)
+        return JsonStore(file, *opened, terms)
     except BaseException:
         file.close()
         raise
@@ -84,11 +74,3 @@ def is_mounted(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
         return False
     # Blanks and their like are written in octal there.
     return str(path) in {re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), point) for point in points}
-
-
-def _prepare(database: Database, tables: Tables, file: SessionsFile) -> None:
-    try:
-        prepare(database, tables, mapping=False)
-    except (sa.exc.SQLAlchemyError, StoreUnavailableError) as exc:
-        reason = getattr(exc, "orig", None) or exc.__cause__ or exc
-        raise ConfigurationError(f"Cannot use {file.folder / 'turns.db'}: {str(reason).splitlines()[0]}.") from exc

@@ -138,17 +138,17 @@ class JsonSessions(Sessions):
 
     def forget(self, turn_id: str, key: SessionKey, conversation_id: str, *, erase: bool) -> None:
         def forget(draft: Draft) -> None:
+            found = draft.get(key)
+            bound = found if found is not None and found.conversation_id == conversation_id else None
+
             def let_go(work: sa.Connection) -> None:
                 self._tickets.check(work, turn_id)
-                if found is not None:
-                    self._let_go(work, found, erase=erase)
-                self._records.detach(work, [key])
+                if bound is not None:
+                    self._let_go(work, bound, erase=erase)
+                    self._records.detach(work, [key])
 
-            found = draft.get(key)
-            if found is not None and found.conversation_id != conversation_id:
-                found = None
             self._database.atomically(let_go)
-            if found is not None:
+            if bound is not None:
                 draft.drop(key)
 
         self._file.edit(forget)

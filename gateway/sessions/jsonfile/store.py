@@ -17,29 +17,30 @@ from gateway.sessions.values import Terms
 class JsonStore(Store):
     """For any number of processes of one host."""
 
+    tickets: SqlTickets
+    records: JsonRecords
+    erasures: JsonErasures
+
     def __init__(
         self, file: SessionsFile, database: Database, tables: Tables, liveness: Liveness, terms: Terms
     ) -> None:
         self.file = file
         self.database = database
+        self._tables = tables
         self.terms = terms
         self._liveness = liveness
-        tickets = SqlTickets(database, tables, liveness, terms)
-        records = JsonRecords(file, database, tables, tickets)
-        erasures = JsonErasures(file, database, tables, tickets, records)
-        self.tickets = tickets
-        self.records = records
-        self.erasures = erasures
-        self.sessions = JsonSessions(file, database, tickets, records, erasures)
-        self.owners = SqlOwners(database, tables, tickets.now)
-        self._clock = tickets.now
+        self.tickets = SqlTickets(database, tables, liveness, terms)
+        self.records = JsonRecords(file, database, tables, self.tickets)
+        self.erasures = JsonErasures(file, database, tables, self.tickets, self.records)
+        self.sessions = JsonSessions(file, database, self.tickets, self.records, self.erasures)
+        self.owners = SqlOwners(database, tables, self.tickets.now)
 
     def now(self) -> int:
-        return self._clock()
+        return self.tickets.now()
 
     def ping(self) -> None:
         self.file.read()
-        self.database.check()
+        self.database.check(self._tables.turns)
         self._liveness.check()
 
     def close(self) -> None:

@@ -32,25 +32,22 @@ def open_sqlite(url: str, *, prefix: str, terms: Terms) -> SqlStore:
     parsed = parse_url(url)
     if not parsed.database or parsed.database == ":memory:":
         raise ConfigurationError("sqlite: needs a file, as in sqlite:///sessions.db; without one it is memory:")
-    database, liveness = open_file(parsed)
-    try:
-        tables = Tables(prefix, database.engine.dialect)
-        with explained(f"the SQLite file {parsed.database}", parsed):
-            prepare(database, tables)
-        return SqlStore(database, tables, liveness, terms)
-    except BaseException:
-        liveness.close()
-        database.close()
-        raise
+    return SqlStore(*open_file(parsed, prefix=prefix), terms)
 
 
-def open_file(url: sa.URL, *, alive_folder: Path | None = None) -> tuple[Database, Liveness]:
-    """An SQLite file, made when it is not there, and this process's mark of life beside it (or in `alive_folder`)."""
+def open_file(
+    url: sa.URL, *, prefix: str, alive_folder: Path | None = None, mapping: bool = True
+) -> tuple[Database, Tables, Liveness]:
+    """An SQLite file with its tables (but that of the mapping, unless it is wanted), made when they are not there, and
+    this process's mark of life beside it (or in `alive_folder`)."""
     database = Database(file_engine(url))
     try:
-        with explained(f"the SQLite file {url.database}", url), database.connection() as connection:
-            path = use_wal(connection)
-        return database, Liveness(alive_folder or Path(f"{path}.alive"))
+        tables = Tables(prefix, database.engine.dialect)
+        with explained(f"the SQLite file {url.database}", url):
+            with database.connection() as connection:
+                path = use_wal(connection)
+            prepare(database, tables, mapping=mapping)
+        return database, tables, Liveness(alive_folder or Path(f"{path}.alive"))
     except BaseException:
         database.close()
         raise

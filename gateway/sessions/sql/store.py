@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-
 from gateway.database.engine import Database
-from gateway.errors import StoreUnavailableError
 from gateway.liveness import Liveness
 from gateway.sessions.sql.dialects import MySQLRecords, PostgresRecords, PostgresTickets
 from gateway.sessions.sql.erasures import SqlErasures
@@ -24,6 +21,10 @@ _RECORDS = {"postgresql": PostgresRecords, "mysql": MySQLRecords}
 class SqlStore(Store):
     """Sessions in memory, SQLite, PostgreSQL, MariaDB or MySQL."""
 
+    tickets: SqlTickets
+    records: SqlRecords
+    erasures: SqlErasures
+
     def __init__(
         self, database: Database, tables: Tables, liveness: Liveness, terms: Terms, *, shared: bool = True
     ) -> None:
@@ -32,24 +33,17 @@ class SqlStore(Store):
         self.terms = terms
         self.shared = shared
         self._liveness = liveness
-        self._meta = sa.select(tables.meta.c.value)
-        tickets = _TICKETS.get(database.kind, SqlTickets)(database, tables, liveness, terms)
-        records = _RECORDS.get(database.kind, SqlRecords)(database, tables, tickets)
-        erasures = SqlErasures(database, tables, tickets, records)
-        self.tickets = tickets
-        self.records = records
-        self.erasures = erasures
-        self.sessions = SqlSessions(database, tables, tickets, records, erasures)
-        self.owners = SqlOwners(database, tables, tickets.now)
-        self._now = tickets.now
+        self.tickets = _TICKETS.get(database.kind, SqlTickets)(database, tables, liveness, terms)
+        self.records = _RECORDS.get(database.kind, SqlRecords)(database, tables, self.tickets)
+        self.erasures = SqlErasures(database, tables, self.tickets, self.records)
+        self.sessions = SqlSessions(database, tables, self.tickets, self.records, self.erasures)
+        self.owners = SqlOwners(database, tables, self.tickets.now)
 
     def now(self) -> int:
-        return self._now()
+        return self.tickets.now()
 
     def ping(self) -> None:
-        if not self.database.rows(self._meta):
-            raise StoreUnavailableError("The session store's tables are gone.", retry_after=1)
-        self.database.check()
+        self.database.check(self.tables.turns)
         self._liveness.check()
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from gateway.database.drivers import CONNECTIONS
 from gateway.errors import ConfigurationError, ProviderUnavailableError
 from gateway.providers.local import LocalProvider, WireError
 from gateway.providers.local.database import parse_database
+from gateway.providers.local.tables import metadata
 from tests.providers.local.conftest import texts, user
 
 
@@ -61,8 +62,12 @@ def test_tables_are_made_once_however_many_begin(database: str, make_provider: C
     assert [providers[0].retrieve_conversation(name)["id"] for name in made] == made
 
 
-def test_a_database_that_answers_passes_the_check(everywhere: LocalProvider) -> None:
+def test_a_database_that_answers_passes_the_check_as_long_as_it_has_its_tables(everywhere: LocalProvider) -> None:
     everywhere.check()
+    with everywhere.service._log._database.write() as connection:
+        metadata.drop_all(connection)
+    with pytest.raises(ProviderUnavailableError):
+        everywhere.check()
 
 
 def test_a_database_that_is_not_there_is_said_to_be_unavailable(

@@ -46,7 +46,7 @@ class Line:
             else:
                 self._waiting.append(gate)
         if not self._wait(gate, timeout_seconds):
-            raise StoreUnavailableError("All connections to the store are in use.", retry_after=1)
+            raise StoreUnavailableError("The store has more to do than it can just now.", retry_after=1)
 
     def _wait(self, gate: threading.Lock, timeout_seconds: float) -> bool:
         try:

@@ -47,7 +47,7 @@ class Changes:
             with suppress(OSError):
                 self._path.write_bytes(b"")
             return
-        members = {name: entry and entry.member.decode() for name, entry in changes.items()}
+        members = {name: entry.member.decode() for name, entry in changes.items() if entry is not None}
         line = orjson.dumps([tuple(before), tuple(after), members]) + b"\n"
         if len(line) > _LINE_BYTES:
             return
@@ -64,7 +64,7 @@ class Changes:
         """The entries at version `after`, out of those at `before`; None when there is no way known."""
         try:
             lines = self._path.read_bytes().split(b"\n")
-            steps: list[dict[str, str | None]] = []
+            steps: list[dict[str, str]] = []
             at = list(after)
             for line in reversed(lines):
                 if at == list(before):
@@ -79,10 +79,7 @@ class Changes:
             changed = dict(entries)
             for members in reversed(steps):
                 for name, member in members.items():
-                    if member is None:
-                        changed.pop(name, None)
-                    else:
-                        changed[name] = parse_entry(member.encode())
+                    changed[name] = parse_entry(member.encode())
         except (OSError, ValueError, TypeError, AttributeError, CorruptError):
             return None
         return changed

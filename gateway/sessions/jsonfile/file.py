@@ -42,7 +42,7 @@ class SessionsFile:
     `path` is followed once, so that a link stays a link and all who come by it share one lock.
     """
 
-    def __init__(self, path: Path, *, lock_seconds: float = LOCK_SECONDS) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = Path(os.path.realpath(path))
         self.folder = self.path.with_name(self.path.name + ".d")
         self.folder.mkdir(exist_ok=True)
@@ -55,7 +55,7 @@ class SessionsFile:
         self._queue: deque[Edit[Any]] = deque()
         self._leading = threading.Lock()
         self._lock = filelock.FileLock(
-            self.folder / "lock", timeout=lock_seconds, poll_interval=_POLL_SECONDS, thread_local=False
+            self.folder / "lock", timeout=LOCK_SECONDS, poll_interval=_POLL_SECONDS, thread_local=False
         )
         self.parses = 0
         """How often the file was read and parsed."""

@@ -11,9 +11,16 @@ import sqlalchemy as sa
 
 from gateway.database.engine import ATTEMPTS, Database
 from gateway.errors import SessionNotFoundError
-from gateway.model import Status
+from gateway.model import SessionKey, Status
 from gateway.sessions.sql.records import SqlRecords
-from gateway.sessions.sql.rows import ERASURE, decode_erasure, encode_erasure, in_session, parameter
+from gateway.sessions.sql.rows import (
+    ERASURE,
+    decode_erasure,
+    encode_erasure,
+    in_conversation,
+    of_conversation,
+    parameter,
+)
 from gateway.sessions.sql.schema import Tables
 from gateway.sessions.sql.tickets import SqlTickets
 from gateway.sessions.store import Erasures
@@ -27,10 +34,7 @@ class ErasureStatements:
 
     def __init__(self, tables: Tables) -> None:
         erasures, e, s = tables.erasures, tables.erasures.c, tables.sessions.c
-        this = sa.and_(in_session(erasures), e.conversation_id == parameter("conversation", e.conversation_id))
-        mapping = sa.and_(
-            in_session(tables.sessions), s.conversation_id == parameter("conversation", s.conversation_id)
-        )
+        this, mapping = in_conversation(erasures), in_conversation(tables.sessions)
         columns = [e[name] for name in ERASURE]
         most = sa.bindparam("most", type_=sa.Integer)
         not_before = parameter("new_not_before", e.not_before)
@@ -144,7 +148,7 @@ class SqlErasures(Erasures):
 
 def _this(erasure: Any) -> dict[str, Any]:
     """Which one it is."""
-    return {"of_tenant": erasure.tenant, "of_session": erasure.session_id, "conversation": erasure.conversation_id}
+    return of_conversation(SessionKey(erasure.tenant, erasure.session_id), erasure.conversation_id)
 
 
 def _decode_all(rows: Sequence[Any]) -> list[Erasure]:

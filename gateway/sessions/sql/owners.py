@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from gateway.database.engine import CollisionError, Database
 from gateway.model import ApiKey, Role
-from gateway.sessions.sql.rows import parameter
+from gateway.sessions.sql.rows import parameter, parts
 from gateway.sessions.sql.schema import Tables
 from gateway.sessions.store import Owners
 
-_AT_ONCE = 500
 _KEY = ("name", "digest", "tenant", "role", "user_id", "created_at")
 
 
@@ -73,12 +73,12 @@ class SqlOwners(Owners):
             if kept:
                 work.execute(self.statements.prolong, {"of_tenant": tenant, "ids": sorted(kept), "longer": until})
 
-        for some in _parts(given_ids):
-            self._database.atomically(lambda work, some=some: remember(work, some))  # type: ignore[misc]
+        for some in parts(given_ids):
+            self._database.atomically(partial(remember, ids=some))
 
     def remembered(self, tenant: str, given_ids: Sequence[str]) -> set[str]:
         now = self._now()
-        asked = ({"of_tenant": tenant, "ids": some, "now": now} for some in _parts(given_ids))
+        asked = ({"of_tenant": tenant, "ids": some, "now": now} for some in parts(given_ids))
         return {row[0] for some in asked for row in self._database.rows(self.statements.remembered, some)}
 
     def prune(self, limit: int) -> int:
@@ -110,7 +110,3 @@ class SqlOwners(Owners):
 
 def _decode_key(row: Any) -> ApiKey:
     return ApiKey(**{name: getattr(row, name) for name in _KEY} | {"role": Role(row.role)})
-
-
-def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]

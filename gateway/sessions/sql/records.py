@@ -10,7 +10,16 @@ import sqlalchemy as sa
 from gateway.database.engine import Database
 from gateway.errors import InvalidRequestError
 from gateway.model import SessionKey, TurnRecord, TurnState
-from gateway.sessions.sql.rows import decode_record, encode_record, in_session, of_session, parameter
+from gateway.sessions.sql.rows import (
+    decode_record,
+    encode_record,
+    in_conversation,
+    in_session,
+    of_conversation,
+    of_session,
+    parameter,
+    parts,
+)
 from gateway.sessions.sql.schema import Tables
 from gateway.sessions.sql.ticket_statements import RUNNING, WAITING, TicketStatements
 from gateway.sessions.sql.tickets import SqlTickets
@@ -18,7 +27,6 @@ from gateway.sessions.store import Records, lost
 from gateway.sessions.values import Erasure, ResponseOwner, Use
 
 _EVER = 2**63 - 1
-_AT_ONCE = 500
 
 WRITTEN = ("state", "conversation_id", "generation", "created", "recovered", "response_id", "started_at")
 """What an open turn writes of its record."""
@@ -45,7 +53,7 @@ class RecordStatements:
 
     def __init__(self, tables: Tables, tickets: TicketStatements, key_ms: int) -> None:
         turns, t, e = tables.turns, tables.turns.c, tables.erasures.c
-        of_conversation = t.conversation_id == parameter("conversation", t.conversation_id)
+        this_conversation = t.conversation_id == parameter("conversation", t.conversation_id)
         ended = sa.and_(tickets.in_session, t.place.is_(None))
 
         self.write = sa.update(turns).where(tickets.holds).values(_settable(t, WRITTEN))
@@ -60,9 +68,7 @@ class RecordStatements:
             session.expires_at: parameter("new_expires_at", session.expires_at),
             session.turns: parameter("new_turns", session.turns),
         }
-        self.is_used = sa.and_(
-            in_session(tables.sessions), session.conversation_id == parameter("conversation", session.conversation_id)
-        )
+        self.is_used = in_conversation(tables.sessions)
         self.use = sa.update(tables.sessions).where(self.is_used).values(self.used)
         """Writes what a turn that ended made of its session."""
         in_doubt = sa.and_(tickets.is_ticket, t.state == RUNNING, t.place.is_(None))
@@ -85,12 +91,14 @@ class RecordStatements:
         self.newest = begun.order_by(t.fence.desc()).limit(most)
         """The turns of a session that have begun, newest first."""
         self.responses = (
-            sa.select(t.response_id).where(tickets.in_session, of_conversation, t.response_id.is_not(None)).limit(most)
+            sa.select(t.response_id)
+            .where(tickets.in_session, this_conversation, t.response_id.is_not(None))
+            .limit(most)
         )
         """The stored responses of a conversation's turns."""
         some_responses = t.response_id.in_(sa.bindparam("responses", expanding=True, type_=t.response_id.type))
         self.drop_responses = (
-            sa.update(turns).where(tickets.in_session, of_conversation, some_responses).values(response_id=None)
+            sa.update(turns).where(tickets.in_session, this_conversation, some_responses).values(response_id=None)
         )
         """Forgets responses that are gone at the provider."""
         this_response = t.response_id == parameter("response", t.response_id)
@@ -114,7 +122,7 @@ class RecordStatements:
             .values(fence=None, prune_at=sa.case((needed, t.prune_at), else_=until_old))
         )
         """No longer lists a session's ended turns; whose key alone is kept goes with its key."""
-        erased = sa.and_(ended, sa.or_(of_conversation, sa.and_(sa.bindparam("whole", type_=sa.Boolean), ~needed)))
+        erased = sa.and_(ended, sa.or_(this_conversation, sa.and_(sa.bindparam("whole", type_=sa.Boolean), ~needed)))
         bare = {t[name]: sa.null() for name in FORGOTTEN}
         self.mark = (
             sa.update(turns)
@@ -211,13 +219,13 @@ class SqlRecords(Records):
         return [decode_record(row, live=self._tickets.lives(row)) for row in rows]
 
     def responses(self, key: SessionKey, conversation_id: str, limit: int) -> Sequence[str]:
-        of_conversation = {**of_session(key), "conversation": conversation_id}
-        return [row[0] for row in self.database.rows(self.statements.responses, {**of_conversation, "most": limit})]
+        these = {**of_conversation(key, conversation_id), "most": limit}
+        return [row[0] for row in self.database.rows(self.statements.responses, these)]
 
     def drop_responses(self, key: SessionKey, conversation_id: str, response_ids: Sequence[str]) -> None:
-        for start in range(0, len(response_ids), _AT_ONCE):
-            some = {"conversation": conversation_id, "responses": response_ids[start : start + _AT_ONCE]}
-            self.database.change(self.statements.drop_responses, {**of_session(key), **some})
+        for some in parts(response_ids):
+            these = {**of_conversation(key, conversation_id), "responses": some}
+            self.database.change(self.statements.drop_responses, these)
 
     def of_response(self, tenant: str, response_id: str) -> ResponseOwner | None:
         rows = self.database.rows(self.statements.of_response, {"of_tenant": tenant, "response": response_id})
@@ -255,7 +263,7 @@ class SqlRecords(Records):
         """Removes the turns of the erasure's conversation, with `whole` all of its session by which nothing else is to
         be erased; of those that are recalled by their key a bare mark stays."""
         self._tickets.owe_scrub()
-        erased = {**of_session(erasure.key), "conversation": erasure.conversation_id, "whole": whole}
+        erased = {**of_conversation(erasure.key, erasure.conversation_id), "whole": whole}
         work.execute(self.statements.mark, {**erased, **self._young()})
         work.execute(self.statements.erase, erased)
 
@@ -269,9 +277,8 @@ class SqlRecords(Records):
         now = self._tickets.now()
         past = [row[0] for row in self.database.rows(self.statements.past, {"now": now, "most": limit})]
         pruned = 0
-        for start in range(0, len(past), _AT_ONCE):
-            some = {"numbers": past[start : start + _AT_ONCE], "now": now}
-            pruned += self.database.change(self.statements.prune, some)
+        for some in parts(past):
+            pruned += self.database.change(self.statements.prune, {"numbers": some, "now": now})
         self._tickets.scrub()
         return pruned
 
@@ -281,4 +288,4 @@ class SqlRecords(Records):
 
 def _encode_use(use: Use) -> dict[str, Any]:
     written = {"new_last_used": use.last_used, "new_expires_at": use.expires_at, "new_turns": use.turns}
-    return {**written, **of_session(use.key), "conversation": use.conversation_id}
+    return {**written, **of_conversation(use.key, use.conversation_id)}

@@ -3,7 +3,8 @@ absence."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import orjson
 import sqlalchemy as sa
@@ -11,6 +12,8 @@ import sqlalchemy as sa
 from gateway.errors import StoreUnavailableError
 from gateway.model import SessionKey, Status, TurnRecord, TurnState
 from gateway.sessions.values import Erasure, StoredSession
+
+T = TypeVar("T")
 
 SESSION = (
     *("tenant", "session_id", "conversation_id", "created_at", "last_used", "expires_at", "status", "user_id"),
@@ -22,6 +25,8 @@ RECORD = (
     *("generation", "created", "recovered", "response_id", "started_at", "finished_at", "usage", "error_code"),
     "undelivered",
 )
+
+AT_ONCE = 500
 
 ERASURE = ("tenant", "session_id", "conversation_id", "requested_at", "whole", "attempts", "not_before")
 
@@ -39,6 +44,21 @@ def in_session(table: sa.Table) -> sa.ColumnElement[bool]:
 
 def of_session(key: SessionKey) -> dict[str, Any]:
     return {"of_tenant": key.tenant, "of_session": key.session_id}
+
+
+def in_conversation(table: sa.Table) -> sa.ColumnElement[bool]:
+    """Whether a row is of the session and the conversation that `of_conversation` gives the parameters of."""
+    c = table.c
+    return sa.and_(in_session(table), c.conversation_id == parameter("conversation", c.conversation_id))
+
+
+def of_conversation(key: SessionKey, conversation_id: str) -> dict[str, Any]:
+    return {**of_session(key), "conversation": conversation_id}
+
+
+def parts(wanted: Sequence[T]) -> list[Sequence[T]]:
+    """As many at a time as one statement names."""
+    return [wanted[start : start + AT_ONCE] for start in range(0, len(wanted), AT_ONCE)]
 
 
 def encode_session(session: StoredSession) -> dict[str, Any]:

@@ -24,7 +24,8 @@ be started again while others are new already."""
 
 MIGRATIONS: dict[int, list[str]] = {}
 """The statements that lead from each version to the next; `{prefix}` begins the tables' names. What is older than any
-that can be left behind is refused. MySQL commits each by itself: it must do no harm to run one again after a crash."""
+that can be left behind is refused. MySQL commits each by itself: it must do no harm to run one again after a crash.
+None may take longer than a step waits for its server: before the first that does, `_alone` needs to wait longer."""
 
 IS_INACTIVE = f"status <> '{Status.ACTIVE.value}'"
 """Of which sessions there is an index by status: most are active, and are found without one."""
@@ -259,8 +260,8 @@ def _alone(database: Database, prefix: str) -> Iterator[sa.Connection]:
         # DDL ends a transaction there, so the lock is the session's.
         name = f"{prefix}_schema"
         with database.connection() as work:
-            if work.execute(sa.select(sa.func.get_lock(name, 30))).scalar() != 1:
-                raise ConfigurationError(f"Another process has been making the tables {prefix}_* for 30 s.")
+            if work.execute(sa.select(sa.func.get_lock(name, 10))).scalar() != 1:
+                raise ConfigurationError(f"Another process has been making the tables {prefix}_* for 10 s.")
             try:
                 yield work
             finally:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from gateway.database.engine import Database
 from gateway.model import Status
-from gateway.sessions.sql.rows import SESSION, in_session, parameter
+from gateway.sessions.sql.rows import SESSION, in_conversation, in_session, parameter
 from gateway.sessions.sql.schema import Tables
 from gateway.sessions.sql.ticket_statements import HOLDS, TicketStatements
 
@@ -28,7 +28,7 @@ class SessionStatements:
     def __init__(self, tables: Tables, tickets: TicketStatements, database: Database) -> None:
         sessions, s, t = tables.sessions, tables.sessions.c, tables.turns.c
         this = in_session(sessions)
-        same = sa.and_(this, s.conversation_id == parameter("conversation", s.conversation_id))
+        same = in_conversation(sessions)
         ids = sa.bindparam("ids", expanding=True, type_=s.session_id.type)
         some = sa.and_(s.tenant == parameter("of_tenant", s.tenant), s.session_id.in_(ids))
         columns = [s[name] for name in SESSION]

@@ -16,14 +16,12 @@ from gateway.model import SessionKey
 from gateway.sessions.sql.erasures import SqlErasures
 from gateway.sessions.sql.listing import list_made, list_page
 from gateway.sessions.sql.records import SqlRecords
-from gateway.sessions.sql.rows import decode_session, encode_session, of_session
+from gateway.sessions.sql.rows import decode_session, encode_session, of_conversation, of_session, parts
 from gateway.sessions.sql.schema import Tables
 from gateway.sessions.sql.session_statements import EDITED, NAMED, WHOLE, SessionStatements
 from gateway.sessions.sql.tickets import SqlTickets
 from gateway.sessions.store import Sessions, lost
 from gateway.sessions.values import Binding, Erasure, Filter, StoredPage, StoredSession
-
-_AT_ONCE = 500
 
 _SKEW_MS = 1000
 """Clocks followed from afar differ by milliseconds: what has expired for one process may not have for another. So a
@@ -151,7 +149,7 @@ class SqlSessions(Sessions):
     def forget(self, turn_id: str, key: SessionKey, conversation_id: str, *, erase: bool) -> None:
         def forget(work: sa.Connection) -> None:
             self._tickets.check(work, turn_id)
-            if work.execute(self.statements.drop, {**of_session(key), "conversation": conversation_id}).rowcount:
+            if work.execute(self.statements.drop, of_conversation(key, conversation_id)).rowcount:
                 if erase:
                     self._erasures.add(work, self._erasure(key, conversation_id))
                 self._records.detach(work, [key])
@@ -172,9 +170,7 @@ class SqlSessions(Sessions):
                 erasures = [self._erasure(key, row.conversation_id) for row, key in zip(rows, keys, strict=True)]
                 self._erasures.add(work, *erasures)
             self._records.detach(work, keys)
-            these = [
-                {**of_session(key), "conversation": row.conversation_id} for row, key in zip(rows, keys, strict=True)
-            ]
+            these = [of_conversation(key, row.conversation_id) for row, key in zip(rows, keys, strict=True)]
             work.execute(self.statements.drop, these)
             return len(rows)
 
@@ -201,5 +197,5 @@ def _by_tenant(keys: Collection[SessionKey]) -> Iterator[dict[str, Any]]:
     for key in sorted(keys):
         ids[key.tenant].append(key.session_id)
     for tenant, of_tenant in ids.items():
-        for start in range(0, len(of_tenant), _AT_ONCE):
-            yield {"of_tenant": tenant, "ids": of_tenant[start : start + _AT_ONCE]}
+        for some in parts(of_tenant):
+            yield {"of_tenant": tenant, "ids": some}

@@ -11,13 +11,11 @@ from gateway.database.engine import ATTEMPTS, CollisionError, Database
 from gateway.errors import QueueFullError, StoreUnavailableError, TurnBusyError
 from gateway.liveness import Liveness
 from gateway.model import SessionKey, TurnRecord
-from gateway.sessions.sql.rows import decode_record, of_session
+from gateway.sessions.sql.rows import decode_record, of_session, parts
 from gateway.sessions.sql.schema import Tables
 from gateway.sessions.sql.ticket_statements import HOLDS, WAITING, TicketStatements
 from gateway.sessions.store import Tickets, lost
 from gateway.sessions.values import KeyTakenError, Standing, Terms
-
-_RENEWED_AT_ONCE = 500
 
 
 class SqlTickets(Tickets):
@@ -122,12 +120,12 @@ class SqlTickets(Tickets):
         self._liveness.refresh()
         turn_ids = [turn_id for _, turn_id in tickets]
         alive: set[str] = set()
-        for start in range(0, len(turn_ids), _RENEWED_AT_ONCE):
-            some = {"tickets": turn_ids[start : start + _RENEWED_AT_ONCE]}
-            if self.database.change(self.statements.renew, some, urgent=True) == len(some["tickets"]):
-                alive.update(some["tickets"])
+        for some in parts(turn_ids):
+            if self.database.change(self.statements.renew, {"tickets": some}, urgent=True) == len(some):
+                alive.update(some)
             else:
-                alive.update(row[0] for row in self.database.rows(self.statements.renewed, some, urgent=True))
+                renewed = self.database.rows(self.statements.renewed, {"tickets": some}, urgent=True)
+                alive.update(row[0] for row in renewed)
         return alive
 
     def withdraw(self, key: SessionKey, turn_id: str) -> None:

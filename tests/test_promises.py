@@ -1,4 +1,4 @@
-"""docs/promises.md: each promise names tests that are there, and no test belongs to no promise."""
+"""docs/promises.md: each promise names tests that are there, and no test at the top belongs to no promise."""
 
 import re
 from pathlib import Path

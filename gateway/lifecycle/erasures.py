@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gateway.errors import (
     ConversationGoneError,
@@ -155,6 +156,7 @@ class Eraser:
             ERASURES.labels("failed").inc()
             raise
         except Exception:
+            ERASURES.labels("failed").inc()
             self._let_rest(erasure)
             raise
         finally:
@@ -184,16 +186,7 @@ class Eraser:
     def _try(self, erasure: Erasure, attempt: _Attempt) -> str | None:
         """Why it is not finished; None when it is."""
         try:
-            try:
-                for _ in each_removed(self.provider, erasure.conversation_id):
-                    attempt.items += 1
-                    attempt.steps += 1
-                    if attempt.is_over:
-                        return MORE
-                self._call(lambda: self.provider.delete_conversation(erasure.conversation_id))
-            except ConversationGoneError:
-                pass
-            if not self._delete_responses(erasure, attempt):
+            if not (self._delete_conversation(erasure, attempt) and self._delete_responses(erasure, attempt)):
                 return MORE
             self.sessions.finish_erasure(erasure)
         except StoreUnavailableError:
@@ -208,6 +201,17 @@ class Eraser:
             return exc.code
         return None
 
+    def _delete_conversation(self, erasure: Erasure, attempt: _Attempt) -> bool:
+        """True when it is gone, with its items."""
+        with suppress(ConversationGoneError):
+            for _ in each_removed(self.provider, erasure.conversation_id):
+                attempt.items += 1
+                attempt.steps += 1
+                if attempt.is_over:
+                    return False
+            self._call(partial(self.provider.delete_conversation, erasure.conversation_id))
+        return True
+
     def _delete_responses(self, erasure: Erasure, attempt: _Attempt) -> bool:
         """True when none is left."""
         while response_ids := self.sessions.responses(erasure, RESPONSES_A_STEP):
@@ -218,7 +222,7 @@ class Eraser:
                         return False
                     attempt.steps += 1
                     with suppress(NotFoundError):
-                        self._call(lambda response_id=response_id: self.provider.delete_response(response_id))  # type: ignore[misc]
+                        self._call(partial(self.provider.delete_response, response_id))
                         attempt.responses += 1
                     gone.append(response_id)
             finally:

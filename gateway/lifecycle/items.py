@@ -39,7 +39,8 @@ def write(
             bind_conversation(provider, turn, patience, user_id=user_id, fill=fill)
         except GatewayError as exc:
             # What was added went with the conversation.
-            exc.details.pop("items_added", None)
+            for name in ("items_added", "items_in_doubt"):
+                exc.details.pop(name, None)
             raise
 
 

@@ -40,8 +40,8 @@ class CrashesContract(StoreContract):
                     lost.begin,
                     lambda: lost.note("resp_late"),
                     lambda: lost.finish(TurnState.COMPLETED),
-                    lambda: lost.forget(),
-                    lambda: lost.begin_erasure(),
+                    lost.forget,
+                    lost.begin_erasure,
                 ):
                     with pytest.raises(TurnLostError):
                         write()

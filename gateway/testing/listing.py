@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -32,9 +33,9 @@ def in_pages(store: SessionManager, filter: Filter, limit: int) -> Iterator[list
         after = page.next
 
 
-def ids(store: SessionManager, limit: int = 100, **filtered: object) -> list[str]:
+def ids(store: SessionManager, limit: int = 100, **filtered: Any) -> list[str]:
     """The session ids of a whole listing."""
-    pages = in_pages(store, Filter(**filtered), limit)  # type: ignore[arg-type]
+    pages = in_pages(store, Filter(**filtered), limit)
     return [session.session_id for page in pages for session in page]
 
 

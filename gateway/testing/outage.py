@@ -120,9 +120,9 @@ class OutageContract(StoreContract):
 
         with ExitStack() as stack:
             stack.enter_context(store.turn(KEY))
-            for number in range(3):
+            for _ in range(3):
                 threading.Thread(target=wait, daemon=True).start()
-                eventually(lambda number=number: store.waiters.count > number)  # type: ignore[misc]
+            eventually(lambda: store.waiters.count == 3)
             with outage():
                 eventually(lambda: len(ended) == 3)
                 stack.close()

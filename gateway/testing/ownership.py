@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from gateway.model import SessionKey, TurnState
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.values import ResponseOwner, Retention
 from gateway.testing.contract import KEY, OpenStore, StoreContract, make_session, run_turn
+from gateway.testing.remote import in_threads
 from gateway.testing.waiting import Clock, eventually
 
 
@@ -66,9 +65,8 @@ class OwnershipContract(StoreContract):
         clock.advance(1)
         for _ in range(2):
             store.prune(limit=2)
-        for number in range(3):
-            # A server's own clock may be the one that counts.
-            eventually(lambda number=number: store.response_owner("", f"resp_{number}") is None)  # type: ignore[misc]
+        # A server's own clock may be the one that counts.
+        eventually(lambda: all(store.response_owner("", f"resp_{number}") is None for number in range(3)))
         assert store.response_owner("", "resp_young") is not None
         assert Retention().given_ms == 30 * 86_400_000
 
@@ -80,18 +78,7 @@ class OwnershipContract(StoreContract):
             record = turn.finish(TurnState.COMPLETED, undelivered=True)
         assert record.undelivered
         assert store.turn_record(KEY, record.turn_id) == record
-        claims: list[bool] = []
-        start = threading.Barrier(8)
-
-        def claim() -> None:
-            start.wait()
-            claims.append(store.claim_undelivered(record))
-
-        threads = [threading.Thread(target=claim) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        claims = in_threads(8, lambda _: store.claim_undelivered(record))
         assert sorted(claims) == [False] * 7 + [True]
         (found,) = store.turns(KEY)
         assert not found.undelivered

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -14,7 +13,9 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.model import Session, SessionKey, TurnState, new_turn_id
+from gateway.sessions import open_sessions
 from gateway.sessions.manager import SessionManager
+from gateway.sessions.schemes import SCHEMES, Scheme, scheme_of
 from gateway.sessions.turn import Turn
 from gateway.sessions.values import KeyTakenError
 from gateway.testing.processes import Worker
@@ -25,19 +26,19 @@ Options = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class StoreAddress:
-    """`opener` (`package.module:function`) is called with the URL and the options of `open_sessions`."""
+    """Where a store is."""
 
     url: str
     prefix: str = "gateway"
-    opener: str = "gateway.sessions:open_sessions"
+    opener: str | None = None
+    """`package.module:function`, as an entry point would name it: for a store that is not installed."""
     frees_dead_processes_at_once: bool = False
     """A process that was killed frees its sessions before its lease runs out, as a store on one host can see to."""
 
     def open(self, **options: Any) -> SessionManager:
-        module, _, function = self.opener.partition(":")
-        opener = getattr(importlib.import_module(module), function)
-        store: SessionManager = opener(self.url, **{"prefix": self.prefix, "queue_limit": 1000, **options})
-        return store
+        if self.opener is not None:
+            SCHEMES[scheme_of(self.url)] = Scheme(self.opener)
+        return open_sessions(self.url, **{"prefix": self.prefix, "queue_limit": 1000, **options})
 
 
 class RemoteStore:
@@ -90,7 +91,7 @@ class RemoteTurn:
 
 _lock = threading.Lock()
 _stores: dict[tuple[Any, ...], SessionManager] = {}
-_turns: dict[str, tuple[SessionManager, Turn, ExitStack]] = {}
+_turns: dict[str, tuple[Turn, ExitStack]] = {}
 
 
 def clear_desk() -> None:
@@ -130,20 +131,20 @@ def _take(address: StoreAddress, options: Options, key: SessionKey, turn_options
     store = _open(address, options)
     with ExitStack() as stack:
         turn = stack.enter_context(store.turn(key, **turn_options))
-        _turns[turn.record.turn_id] = store, turn, stack.pop_all()
+        _turns[turn.record.turn_id] = turn, stack.pop_all()
     return turn.session
 
 
 def _call_turn(turn_id: str, verb: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    store, turn, _ = _turns[turn_id]
-    return getattr(turn, verb)(*args, **kwargs) if hasattr(turn, verb) else getattr(store, verb)(turn)
+    turn, _ = _turns[turn_id]
+    return getattr(turn, verb)(*args, **kwargs)
 
 
 def _leave(turn_id: str) -> None:
     held = _turns.pop(turn_id, None)
     if held is not None:
         with suppress(GatewayError):
-            held[2].close()
+            held[1].close()
 
 
 # --- Jobs of whole tests -----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -128,16 +129,30 @@ def the_last_editor_wins(store):
 
 @found_by("finishing_twice_changes_nothing", "a_finish_outlasts_a_store_that_is_away_for_a_moment")
 def a_turn_counts_as_often_as_it_ends(store):
-    counts = itertools.count(1)
+    ends = Counter()
     finish = store.store.records.finish
     get = store.store.sessions.get
 
     def finished(record, use):
-        next(counts)
         finish(record, use)
+        ends[record.key] += use is not None
 
     store.store.records.finish = finished
-    store.store.sessions.get = lambda key: (session := get(key)) and replace(session, turns=next(counts))
+    store.store.sessions.get = lambda key: (session := get(key)) and replace(session, turns=ends[key])
+
+
+@found_by("a_response_is_its_tenants")
+def what_was_given_to_one_was_given_to_all(store):
+    owners = store.store.owners
+    remember, remembered = owners.remember, owners.remembered
+    owners.remember = lambda tenant, ids, until: remember("", ids, until)
+    owners.remembered = lambda tenant, ids: remembered("", ids)
+
+
+@found_by("a_reply_that_reached_nobody_is_claimed_once")
+def everybody_claims_a_reply(store):
+    mark = store.store.records.set_undelivered
+    store.store.records.set_undelivered = lambda record, undelivered: mark(record, undelivered) or True
 
 
 @found_by("the_key_of_an_ended_turn_is_taken")
@@ -214,7 +229,6 @@ def run(contract: type, test: str, open_store, tmp_path, **more):
         "tmp_path": lambda: tmp_path,
         "monkeypatch": pytest.MonkeyPatch,
         "written": lambda: True,
-        "spread": lambda: False,
         **{name: lambda value=value: value for name, value in more.items()},
     }
     function = getattr(contract(), test)

@@ -268,7 +268,7 @@ def test_an_erasure_that_did_not_reach_the_file_does_not_count(path: Path, monke
         with store.turn(ALICE) as turn:
             turn.bind("conv_1")
             for step in (
-                lambda: turn.begin_erasure(),
+                turn.begin_erasure,
                 lambda: turn.bind("conv_2", erase_old=True),
                 lambda: store.store.sessions.forget(turn.record.turn_id, ALICE, "conv_1", erase=True),
             ):

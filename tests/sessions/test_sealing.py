@@ -175,6 +175,7 @@ def test_a_copy_is_encrypted_with_the_newest_key(tmp_path: Path) -> None:
         pass
     gateway = Inside(tmp_path, GATEWAY_ENCRYPTION_KEY=f"{NEW},{OLD}")
     assert "1 session the same on both sides" in gateway.well("copy", here, there)
+    assert b"secret" not in (tmp_path / "there.json").read_bytes()
     with open_sessions(there, encryption_keys=[NEW]) as store:
         assert store.get(ALICE) == alice
     shown = gateway("sessions", "list", "--store", there, "--json")

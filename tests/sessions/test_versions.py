@@ -1,4 +1,4 @@
-"""What older versions of a store left behind is read by this one; what a newer one made is refused in a line."""
+"""What older versions of a store left behind is read by this one."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -102,6 +102,12 @@ def redis_server() -> Iterator[Redis]:
     yield from serve_or_skip(lambda: Redis(durable=True))
 
 
+@pytest.fixture
+def server_of(request: pytest.FixtureRequest) -> Callable[[str], Any]:
+    """The server behind the stores of a kind."""
+    return lambda kind: request.getfixturevalue({"postgresql": "postgres", "redis": "redis_server"}.get(kind, kind))
+
+
 @pytest.fixture(scope="session")
 def sentinel() -> Iterator[Sentinel]:
     """A Sentinel with a Valkey master and its replica."""

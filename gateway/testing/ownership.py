@@ -23,6 +23,8 @@ class OwnershipContract(StoreContract):
         assert store.remembered("a", ["msg_1", "msg_2", "msg_3", "MSG_1"]) == {"msg_1", "msg_2"}
         assert store.remembered("b", ["msg_1"]) == set()
         assert store.remembered("a", []) == set()
+        for no_id in ("", "resp_\0", "resp_" * 50):
+            assert store.response_owner("a", no_id) is None
 
     def test_a_turns_response_is_its_sessions_from_the_moment_it_is_known(self, store: SessionManager) -> None:
         key = SessionKey("a", KEY.session_id)

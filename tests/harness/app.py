@@ -137,7 +137,7 @@ class House:
         return body
 
 
-def open_provider(name: str, hosted: UpstreamProcess | None, folder: Path) -> Provider:
+def open_provider(hosted: UpstreamProcess | None, folder: Path) -> Provider:
     if hosted is None:
         return LocalProvider(str(folder / "provider.db"))
     return OpenAIProvider(api_key="sk-test", base_url=hosted.url, timeout_seconds=30)

@@ -94,9 +94,6 @@ class Window:
         """The texts of the conversation by one who speaks."""
         return self.page.locator(f".item[data-role={role}] .text")
 
-    def focused(self) -> Locator:
-        return self.page.locator(":focus")
-
     # --- What a person does ----------------------------------------------------------------------------------
 
     def say(self, text: str) -> None:

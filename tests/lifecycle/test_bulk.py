@@ -15,11 +15,6 @@ from tests.web.conftest import OpenHouse
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def house(open_house: OpenHouse, clock: Clock) -> House:
     return open_house("memory", clock=clock)
 

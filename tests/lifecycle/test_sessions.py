@@ -1,5 +1,6 @@
 """What is done to a whole session, from Python: all of it, or nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_a_reset_never_erases_the_conversation_that_is_still_bound(
     made: list[str] = []
 
     def edit_meanwhile(**options: Any) -> Any:
-        store.put([Session(**{**fields_of(ann), "generation": 7})], replace=True)
+        store.put([replace(ann, generation=7)], replace=True)
         created = create(**options)
         made.append(created["id"])
         return created
@@ -97,11 +98,6 @@ def test_a_reset_never_erases_the_conversation_that_is_still_bound(
     assert len(said(provider, ann)) == 45
     assert not exists(provider, made[0])
     assert not store.erasures()
-
-
-def fields_of(session: Session) -> dict[str, Any]:
-    names = ("tenant", "session_id", "conversation_id", "created_at", "last_used", "data", "metadata")
-    return {name: getattr(session, name) for name in names}
 
 
 def test_a_fork_is_a_second_session(store: SessionManager, provider: Any, ann: Session) -> None:

@@ -76,11 +76,10 @@ class TestStore(SessionManagerContract):
 class TestStoreThatGoesAway(OutageContract):
     @pytest.fixture(params=NETWORKED)
     def reached(
-        self, request: pytest.FixtureRequest, make_store_address: MakeAddress
+        self, request: pytest.FixtureRequest, make_store_address: MakeAddress, server_of: Callable[[str], Any]
     ) -> Iterator[tuple[StoreAddress, TcpProxy]]:
         address = address_of(request.param, make_store_address)
-        server = {"postgresql": "postgres", "redis": "redis_server"}.get(request.param, request.param)
-        with TcpProxy(request.getfixturevalue(server).port) as network:
+        with TcpProxy(server_of(request.param).port) as network:
             yield StoreAddress(network.through(address.url), prefix=address.prefix), network
 
     @pytest.fixture

@@ -85,7 +85,7 @@ def test_a_read_takes_one_round_trip_and_so_does_renewing_all(store: SessionMana
         assert trips(lambda: store.store.tickets.renew([(turn.key, turn.record.turn_id) for turn in turns])) == 1
 
 
-def test_many_turns_under_way_take_few_connections(make_store_address: Callable[[str], Any]) -> None:
+def test_many_turns_under_way_take_few_connections() -> None:
     with Valkey() as server, open_sessions(f"{server.url()}?max_connections=4") as store:
         start = Barrier(40)
 

@@ -21,11 +21,6 @@ KEY = SessionKey("acme", "s")
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def store(make_store_address: Callable[[str], Any], clock: Clock) -> Iterator[SessionManager]:
     address = make_store_address("valkey")
     options: dict[str, Any] = {"clock": clock, "lifetime": Lifetime(600.0), "erase_expired": True}

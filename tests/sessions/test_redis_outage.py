@@ -15,16 +15,15 @@ from gateway.model import SessionKey, TurnState
 from gateway.sessions import open_sessions
 from gateway.sessions.manager import SessionManager
 from gateway.sessions.values import Filter
-from tests.harness.servers import Redis, Sentinel, TcpProxy
+from tests.harness.servers import Redis, Sentinel, TcpProxy, Valkey
 from tests.harness.support import eventually
 
 KEY = SessionKey("", "user_alice_session")
 
 
 @pytest.fixture(params=["valkey", "redis"])
-def server(request: pytest.FixtureRequest) -> Redis:
-    name = {"redis": "redis_server"}.get(request.param, request.param)
-    found: Redis = request.getfixturevalue(name)
+def server(request: pytest.FixtureRequest, server_of: Callable[[str], Any]) -> Redis:
+    found: Redis = server_of(request.param)
     return found
 
 
@@ -121,8 +120,6 @@ def test_a_silent_server_is_not_waited_for_twice(server: Redis, prefix: str) -> 
 
 
 def test_a_server_that_became_a_replica_is_unavailable_until_it_is_master_again(prefix: str) -> None:
-    from tests.harness.servers import Valkey
-
     with Valkey() as server, Valkey() as other, open_sessions(server.url(), prefix=prefix) as store:
         with store.turn(KEY) as turn:
             turn.bind("conv_1")

@@ -105,13 +105,12 @@ def test_a_step_of_a_turn_whose_answer_is_lost_is_made_again(name: str, make_sto
 
 @pytest.mark.parametrize("name", ["postgresql", "mariadb"])
 def test_connections_that_died_while_idle_are_not_used(
-    name: str, make_store_address: MAKE, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    name: str, make_store_address: MAKE, server_of: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = make_store_address(name)
-    server = request.getfixturevalue({"postgresql": "postgres"}.get(name, name))
     monkeypatch.setattr("gateway.database.engine.IDLE_SECONDS", 0)
     with (
-        TcpProxy(server.port) as network,
+        TcpProxy(server_of(name).port) as network,
         open_sessions(network.through(address.url), prefix=address.prefix) as store,
     ):
         run_turn(store)

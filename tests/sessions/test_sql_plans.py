@@ -16,6 +16,7 @@ from gateway.sessions.sql import SqlStore
 from gateway.sessions.values import Erasure
 from tests.conftest import StoreAddress
 from tests.harness.sql_stores import fill, open_sql, run_streamed_turn, sql_store, statements
+from tests.harness.support import eventually
 
 MAKE = Callable[[str], StoreAddress]
 
@@ -79,8 +80,7 @@ def test_nor_does_one_that_waits(full: SessionManager) -> None:
     with full.turn(key):
         in_line = threading.Thread(target=run_streamed_turn, args=(full, key), kwargs={"turn_id": "turn_waiting"})
         in_line.start()
-        while full.turn_record(key, "turn_waiting") is None:
-            pass
+        eventually(lambda: full.turn_record(key, "turn_waiting"))
         found = plans(full, lambda: full.store.tickets.poll(key, "turn_waiting"))
     in_line.join()
     assert found

@@ -7,14 +7,8 @@ import pytest
 from gateway.errors import SessionNotFoundError
 from gateway.model import SessionKey, Status
 from gateway.sessions import SessionManager
-from gateway.sessions.values import StoredSession
+from gateway.testing.contract import stored
 from tests.harness.sql_stores import KEY, run_turn
-
-
-def stored(store: SessionManager, key: SessionKey = KEY) -> StoredSession:
-    found = store.store.sessions.get(key)
-    assert found is not None
-    return found
 
 
 def test_an_edit_is_refused_after_another_one_and_after_nothing_else(store: SessionManager) -> None:

@@ -89,11 +89,10 @@ def test_a_turn_whose_end_was_cut_off_is_counted_only_if_it_is_recorded(name: st
 
 @pytest.mark.parametrize("name", ["postgresql", "mariadb"])
 def test_and_no_more_round_trips_on_the_wire_and_an_api_key_one(
-    name: str, make_store_address: MAKE, request: pytest.FixtureRequest
+    name: str, make_store_address: MAKE, server_of: Callable[[str], Any]
 ) -> None:
     address = make_store_address(name)
-    server = request.getfixturevalue({"postgresql": "postgres"}.get(name, name))
-    with CountingProxy(server.port) as network, open_sql(address, network.through(address.url)) as store:
+    with CountingProxy(server_of(name).port) as network, open_sql(address, network.through(address.url)) as store:
         for _ in range(7):  # until psycopg has prepared what it is going to
             run_streamed_turn(store)
         before = network.trips

@@ -44,7 +44,7 @@ def open_house(
             # How long a turn waits is the store's to know.
             options.setdefault("wait_seconds", (settings or {}).get("busy_wait_seconds", 2.0))
             sessions: SessionManager = open_store(address or make_store_address(store), **options)
-            house = House(sessions, open_provider(provider, hosted, tmp_path), **(settings or {}))
+            house = House(sessions, open_provider(hosted, tmp_path), **(settings or {}))
             houses.callback(house.close)
             return house
 

@@ -18,7 +18,7 @@ from tests.harness.windows import Windows, open_windows
 @pytest.fixture
 def windows(browser: Browser, tmp_path: Path) -> Iterator[Windows]:
     """On a gateway in this process: the modules need no more than to be served."""
-    house = House(open_sessions("memory:"), open_provider("local", None, tmp_path))
+    house = House(open_sessions("memory:"), open_provider(None, tmp_path))
     server = make_server("127.0.0.1", 0, house.app, threaded=True)
     Thread(target=server.serve_forever).start()
     try:

@@ -12,6 +12,7 @@ and GATEWAY_STORE=folder:PATH opens it. What a step owes is told in `gateway.ses
 
 import hashlib
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from gateway.errors import SessionExistsError, SessionNotFoundError, StoreUnavai
 from gateway.model import SessionKey, Status
 from gateway.sessions import Terms
 from gateway.sessions.cursor import Cursor, parse_cursor
+from gateway.sessions.jsonfile.atomic import sync_folder
 from gateway.sessions.sql import open_file
 from gateway.sessions.sql.erasures import SqlErasures
 from gateway.sessions.sql.owners import SqlOwners
@@ -33,6 +35,8 @@ from gateway.sessions.sql.records import SqlRecords
 from gateway.sessions.sql.tickets import SqlTickets
 from gateway.sessions.store import Sessions, Store, lost
 from gateway.sessions.values import Erasure, StoredPage, StoredSession
+
+log = logging.getLogger(__name__)
 
 
 class Folder:
@@ -48,13 +52,23 @@ class Folder:
         found = self._read(self._file(key))
         return found and replace(found, tenant=key.tenant, session_id=key.session_id)
 
-    def all(self) -> list[StoredSession]:
-        return [session for file in self.path.glob("*.json") if (session := self._read(file)) is not None]
+    def all(self) -> Iterator[StoredSession]:
+        """Those that can be read: one that cannot costs no other its place in a listing."""
+        for file in self.path.glob("*.json"):
+            try:
+                if (session := self._read(file)) is not None:
+                    yield session
+            except StoreUnavailableError as exc:
+                log.warning("%s", exc)
 
     @contextmanager
     def editing(self) -> Iterator[None]:
-        with self._threads, self._processes:
-            yield
+        """Alone among all threads and processes. Whatever the disk has against it is said in the store's words."""
+        try:
+            with self._threads, self._processes:
+                yield
+        except OSError as exc:  # the lock's own time-out is one, too
+            raise StoreUnavailableError(retry_after=1) from exc
 
     def write(self, session: StoredSession) -> StoredSession:
         there = self.get(session.key)
@@ -64,6 +78,7 @@ class Folder:
             file.flush()
             os.fsync(file.fileno())
         (self.path / "next").replace(self._file(session.key))
+        sync_folder(self.path)
         return session
 
     def rename(self, key: SessionKey, session: StoredSession) -> None:
@@ -73,6 +88,7 @@ class Folder:
 
     def drop(self, key: SessionKey) -> None:
         self._file(key).unlink(missing_ok=True)
+        sync_folder(self.path)
 
     def _file(self, key: SessionKey) -> Path:
         return self.path / (hashlib.sha256("\0".join(key).encode()).hexdigest() + ".json")
@@ -83,7 +99,7 @@ class Folder:
             return StoredSession(**{**fields, "status": Status(fields["status"])})
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError) as exc:
+        except (OSError, ValueError, TypeError, KeyError) as exc:
             raise StoreUnavailableError(f"{file.name} cannot be read.") from exc
 
 
@@ -228,6 +244,17 @@ class FolderErasures(SqlErasures):
                 raise SessionNotFoundError()
             self._database.atomically(add)
             self.folder.write(replace(there, status=Status.ERASING))
+
+    def claim(self, limit, until):
+        return [erasure for erasure in super().claim(limit, until) if self._counts(erasure)]
+
+    def list(self, limit):
+        return [erasure for erasure in super().list(limit) if self._counts(erasure)]
+
+    def _counts(self, erasure):
+        """Not after a crash between the two writes of a step: then the folder still says that it is in use."""
+        there = self.folder.get(erasure.key)
+        return there is None or there.conversation_id != erasure.conversation_id or there.status is Status.ERASING
 
     def finish(self, erasure):
         def remove(work: sa.Connection) -> None:

@@ -34,16 +34,8 @@ WRITTEN = ("state", "conversation_id", "generation", "created", "recovered", "re
 ENDED = ("state", "response_id", "finished_at", "usage", "error_code", "undelivered", "idempotency_key")
 """What a turn's end writes."""
 
-
 FORGOTTEN = (
-    "fence",
-    "conversation_id",
-    "generation",
-    "response_id",
-    "started_at",
-    "finished_at",
-    "usage",
-    "error_code",
+    *("fence", "conversation_id", "generation", "response_id", "started_at", "finished_at", "usage", "error_code"),
 )
 """What a bare mark lacks."""
 
